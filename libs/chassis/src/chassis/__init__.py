@@ -1,0 +1,1 @@
+"""How a service starts, talks, stores and is watched. Functions and small objects; nothing to inherit from."""

@@ -1,0 +1,61 @@
+"""Streams and durable consumers, made or brought up to date from `contracts.streams`.
+
+Called by the development stack and by a Job with administrator rights on Kubernetes, never by a service: services
+need no right to create anything, and none depends on which one starts first.
+"""
+
+import nats
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from contracts import streams
+
+
+async def provision(url: str, *, replicas: int = 1) -> None:
+    """Create or update everything that is declared. Safe to repeat; data stays."""
+    client = await nats.connect(url, name="smartroute provisioning", connect_timeout=5)
+    try:
+        for stream in streams.STREAMS:
+            await _provision_stream(client, stream, replicas)
+        for durable in streams.DURABLES:
+            await _provision_durable(client, durable)
+    finally:
+        await client.close()
+
+
+async def _provision_stream(client: Client, stream: streams.Stream, replicas: int) -> None:
+    config = StreamConfig(
+        name=stream.name,
+        subjects=list(stream.subjects),
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=stream.max_bytes,
+        max_age=stream.max_age_seconds,
+        duplicate_window=stream.duplicate_window_seconds,
+        num_replicas=replicas,
+        allow_direct=True,
+    )
+    manager = client.jsm()
+    try:
+        await manager.stream_info(stream.name)
+    except NotFoundError:
+        await manager.add_stream(config)
+    else:
+        await manager.update_stream(config)
+
+
+async def _provision_durable(client: Client, durable: streams.Durable) -> None:
+    # Deliveries are counted and ended by `chassis.bus.events`, which moves the message to DEAD_LETTERS. The server's
+    # own `max_deliver` would leave it behind unprocessed, with every lag metric at zero.
+    await client.jsm().add_consumer(
+        durable.stream,
+        ConsumerConfig(
+            durable_name=durable.name,
+            filter_subject=durable.subject,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=durable.ack_wait_seconds,
+            max_deliver=-1,
+            max_ack_pending=durable.max_ack_pending,
+        ),
+    )

@@ -1,0 +1,86 @@
+"""A pull consumer that hands over what has arrived, at once, in batches.
+
+nats-py's `fetch(256)` waits for the batch to fill or for its time-out, so a lone settlement would reach the ledger
+late. Here one pull request is always open; what came while the last batch was being written is the next batch.
+Protocol: NATS ADR-13 (pull consumers): a JSON request to `$JS.API.CONSUMER.MSG.NEXT`, messages and status messages
+(404, 408, 409) back on our inbox.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+EXPIRES_SECONDS = 5.0
+# The server ends a request by itself after EXPIRES_SECONDS; silence much longer than that means it was lost.
+LOST_SECONDS = EXPIRES_SECONDS + 2.0
+
+
+class Pull:
+    """Batches of messages of one durable consumer, at most `batch` of them in hand."""
+
+    def __init__(self, client: Client, *, stream: str, durable: str, batch: int) -> None:
+        self._client = client
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._inbox = client.new_inbox()
+        self._batch = batch
+        self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._wanted = 0
+        self._requested_at = 0.0
+        self._subscription: Subscription | None = None
+        self._reconnects = client.stats["reconnects"]
+        self._is_closed = False
+
+    async def open(self) -> None:
+        self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)
+
+    async def close(self) -> None:
+        """End `batches` after the one in hand. Messages that nobody looked at are redelivered to another replica."""
+        self._is_closed = True
+        self._arrived.put_nowait(None)
+
+    async def batches(self) -> AsyncIterator[list[Msg]]:
+        """What has arrived, again and again, until `close`."""
+        while not self._is_closed:
+            await self._keep_requesting()
+            try:
+                first = await asyncio.wait_for(self._arrived.get(), 1.0)
+            except TimeoutError:
+                continue
+            messages = [first]
+            while not self._arrived.empty() and len(messages) < self._batch:
+                messages.append(self._arrived.get_nowait())
+            real = [message for message in messages if message is not None]
+            if real:
+                yield real
+        if self._subscription is not None and self._client.is_connected:
+            await self._subscription.unsubscribe()
+
+    async def _keep_requesting(self) -> None:
+        # The server forgets open requests with the connection that made them.
+        is_lost = (
+            time.monotonic() - self._requested_at > LOST_SECONDS or self._client.stats["reconnects"] != self._reconnects
+        )
+        if (self._wanted > 0 and not is_lost) or not self._arrived.empty() or not self._client.is_connected:
+            return
+        request = {"batch": self._batch, "expires": int(EXPIRES_SECONDS * 1e9)}
+        self._wanted = self._batch
+        self._requested_at = time.monotonic()
+        self._reconnects = self._client.stats["reconnects"]
+        try:
+            await self._client.publish(self._subject, json.dumps(request).encode(), reply=self._inbox)
+        except NatsError:
+            self._wanted = 0  # the connection went away in this moment; the next round asks again
+
+    async def _on_message(self, message: Msg) -> None:
+        if message.headers and not message.data and "Status" in message.headers:
+            self._wanted = 0
+            self._arrived.put_nowait(None)  # wakes `batches`, which asks again
+            return
+        self._wanted -= 1
+        self._arrived.put_nowait(message)

@@ -1,0 +1,151 @@
+"""Traces and metrics: set-up from the standard `OTEL_*` variables, and spans that cost nothing when nobody records.
+
+One trace runs from the client's request to the ledger line. Contexts travel as W3C `traceparent` only; baggage is
+dropped. Without `OTEL_EXPORTER_OTLP_ENDPOINT` nothing is recorded, yet trace ids exist and are logged and returned.
+Exceptions are recorded by type: their texts may carry what a customer sent.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBasedTraceIdRatio
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.util.types import AttributeValue
+
+from chassis import attributes
+
+DEFAULT_SAMPLE_RATIO = 0.1
+TRACEPARENT = "traceparent"
+
+# Seconds; the advice of the HTTP conventions, with finer steps below 25 ms, where our own share lies.
+_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+tracer = trace.get_tracer("smartroute")
+meter = metrics.get_meter("smartroute")
+
+message_process_duration = meter.create_histogram(
+    "messaging.process.duration", unit="s", description="Time to process one message or batch"
+)
+message_ask_duration = meter.create_histogram(
+    "messaging.client.operation.duration", unit="s", description="Time of one ask or publish, with its reply"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What `start` set up; `shutdown` flushes it."""
+
+    traces: TracerProvider
+    meters: MeterProvider
+
+    def shutdown(self) -> None:
+        self.traces.shutdown()
+        self.meters.shutdown()
+
+
+def start(service: str, *, instance: str, version: str) -> Telemetry:
+    """Install the process's tracer and meter. Call once, before anything is recorded."""
+    resource = Resource.create({"service.name": service, "service.instance.id": instance, "service.version": version})
+    is_exported = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    if not is_exported:
+        traces = TracerProvider(resource=resource, sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    elif "OTEL_TRACES_SAMPLER" in os.environ:
+        traces = TracerProvider(resource=resource, shutdown_on_exit=False)
+    else:
+        sampler = ParentBasedTraceIdRatio(DEFAULT_SAMPLE_RATIO)
+        traces = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
+    readers: list[MetricReader] = [PrometheusMetricReader()]
+    if is_exported:
+        traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
+    seconds = View(instrument_unit="s", aggregation=ExplicitBucketHistogramAggregation(boundaries=_LATENCY_BUCKETS))
+    meters = MeterProvider(metric_readers=readers, resource=resource, views=[seconds], shutdown_on_exit=False)
+    trace.set_tracer_provider(traces)
+    metrics.set_meter_provider(meters)
+    return Telemetry(traces, meters)
+
+
+@contextmanager
+def span(
+    name: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    *,
+    values: Mapping[str, AttributeValue] | None = None,
+    parent: SpanContext | None = None,
+    links: Sequence[SpanContext] = (),
+) -> Iterator[Span]:
+    """A span around a block, made current. `parent` continues a trace that came over the bus.
+
+    In a trace that is not sampled only the context is passed on: that costs two microseconds instead of fifteen.
+    An exception marks the span as failed, by its type, and goes on.
+    """
+    context = Context() if parent is None else trace.set_span_in_context(NonRecordingSpan(parent), Context())
+    above = parent if parent is not None else trace.get_current_span().get_span_context()
+    if above.is_valid and not above.trace_flags.sampled:
+        with trace.use_span(NonRecordingSpan(above), record_exception=False, set_status_on_exception=False) as quiet:
+            yield quiet
+        return
+    with tracer.start_as_current_span(
+        name,
+        context=context if parent is not None else None,
+        kind=kind,
+        attributes=values,
+        links=[Link(linked) for linked in links if linked.is_valid],
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as recorded:
+        try:
+            yield recorded
+        except BaseException as exc:
+            mark_failed(recorded, type(exc).__name__)
+            raise
+
+
+def mark_failed(failed: Span, error_type: str) -> None:
+    """Give a span the status error, with a low-cardinality reason and no text."""
+    failed.set_attribute(attributes.ERROR_TYPE, error_type)
+    failed.set_status(Status(StatusCode.ERROR))
+
+
+def current_context() -> SpanContext:
+    return trace.get_current_span().get_span_context()
+
+
+def traceparent(context: SpanContext | None = None) -> str | None:
+    """The W3C header value (Trace Context §3.2) of `context` or of the current span; None outside of a trace."""
+    context = context or current_context()
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}"
+
+
+def parse_traceparent(value: str | None) -> SpanContext | None:
+    """The remote context that a `traceparent` names, or None when it is absent or malformed."""
+    if value is None or len(value) < 55 or value[2] != "-" or value[35] != "-" or value[52] != "-" or value[:2] == "ff":
+        return None
+    try:
+        trace_id, span_id, flags = int(value[3:35], 16), int(value[36:52], 16), int(value[53:55], 16)
+    except ValueError:
+        return None
+    if trace_id == 0 or span_id == 0:
+        return None
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags & 1))
+
+
+def trace_id(context: SpanContext | None = None) -> str | None:
+    """The trace id in hex, of `context` or of the current span."""
+    context = context or current_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None

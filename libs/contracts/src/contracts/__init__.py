@@ -1,0 +1,1 @@
+"""What is said on the bus: subjects, messages, streams, outcomes and the plan catalogue. No I/O."""

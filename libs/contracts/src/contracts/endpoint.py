@@ -1,0 +1,46 @@
+"""The three ways to speak on the bus: ask (`Rpc`), tell and keep (`Event`), tell and forget (`Signal`)."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+
+class Message(BaseModel):
+    """Anything on the bus: immutable, and tolerant of a newer sender (unknown fields are ignored)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+RequestT = TypeVar("RequestT", bound=Message)
+ReplyT = TypeVar("ReplyT")
+PayloadT = TypeVar("PayloadT", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc(Generic[RequestT, ReplyT]):
+    """A subject that is asked and answers. Refusals are reply variants; a crash is a `Failure` reply."""
+
+    subject: str
+    request: type[RequestT]
+    reply: TypeAdapter[ReplyT]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[PayloadT]):
+    """A subject that is told and kept in a JetStream stream, as a CloudEvents 1.0 JSON message."""
+
+    subject: str
+    stream: str
+    payload: type[PayloadT]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal(Generic[PayloadT]):
+    """A subject that is told to whoever listens now, and not kept: for hints that a restart may lose."""
+
+    subject: str
+    payload: type[PayloadT]
+    description: str

@@ -1,0 +1,125 @@
+"""What the gateway tells: how requests ended, accounts that opened, how upstream targets did."""
+
+from datetime import date, datetime
+from typing import Literal
+from uuid import UUID
+
+from contracts import streams
+from contracts.endpoint import Event, Message, Signal
+from contracts.outcomes import Outcome
+
+
+class TokenUsage(Message):
+    """Tokens of one request. `source` says who counted; zero is a value, `none` means nobody said."""
+
+    input: int = 0
+    cached_input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    source: Literal["provider", "none"] = "none"
+
+
+class Timings(Message):
+    """Milliseconds since the request arrived."""
+
+    admitted_ms: float | None = None
+    first_content_ms: float | None = None
+    total_ms: float
+
+
+class RequestSettled(Message):
+    """The end of one request: exactly one is written for every prompt that quota held.
+
+    `day` and `month` are the windows that the prompt was held in, so quota and ledger agree across midnight.
+    `target` is internal and never shown to a customer. No prompt or answer text is ever in here.
+    """
+
+    request_id: UUID
+    account_id: UUID
+    token_id: UUID
+    turn_id: UUID
+    call: int
+    outcome: Outcome
+    plan: str
+    plans_version: int
+    alias_asked: str
+    alias_served: str
+    endpoint: str
+    is_stream: bool
+    day: date
+    month: date
+    started_at: datetime
+    ended_at: datetime
+    timings: Timings
+    tokens: TokenUsage
+    target: str | None
+    attempts: int
+    error_code: str | None
+    trace_id: str | None
+
+    @property
+    def prompts(self) -> int:
+        """What this request costs: one prompt or none."""
+        return 1 if self.outcome.is_charged else 0
+
+
+REQUEST_SETTLED: Event[RequestSettled] = Event(
+    subject="gateway.v1.request_settled",
+    stream=streams.REQUESTS.name,
+    payload=RequestSettled,
+    description="The log of truth: how each admitted request ended. The first one of a request wins, for everyone.",
+)
+
+
+class AccountOpened(Message):
+    """A customer exists. Billing opens the default plan for it unless `plan` names another one."""
+
+    account_id: UUID
+    name: str
+    plan: str | None = None
+    opened_at: datetime
+
+
+ACCOUNT_OPENED: Event[AccountOpened] = Event(
+    subject="gateway.v1.account_opened",
+    stream=streams.ACCOUNTS.name,
+    payload=AccountOpened,
+    description="An account was opened.",
+)
+
+
+class TokenRevoked(Message):
+    """Forget what is cached of this token. A hint: quota refuses it in any case."""
+
+    token_id: UUID
+
+
+TOKEN_REVOKED: Signal[TokenRevoked] = Signal(
+    subject="gateway.v1.token_revoked",
+    payload=TokenRevoked,
+    description="A service token was revoked; gateways drop it from their caches.",
+)
+
+
+class AttemptFinished(Message):
+    """How one call of an upstream target went, as far as the target is to blame for it."""
+
+    target: str
+    result: Literal["ok", "connect_failed", "timed_out", "http_error", "rate_limited", "refused_key", "broken"]
+    status: int | None = None
+    retry_after_seconds: float | None = None
+    first_byte_ms: float | None = None
+
+
+class AttemptsFinished(Message):
+    """Attempts that one gateway saw end in the last moments."""
+
+    gateway: str
+    attempts: tuple[AttemptFinished, ...]
+
+
+ATTEMPTS_FINISHED: Signal[AttemptsFinished] = Signal(
+    subject="gateway.v1.attempts_finished",
+    payload=AttemptsFinished,
+    description="Results of upstream calls, batched; every router replica folds those of all gateways.",
+)

@@ -1,0 +1,72 @@
+"""What the router is asked: where a request should go."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+
+from contracts.endpoint import Message, Rpc
+from contracts.failures import Failure
+
+
+class Choose(Message):
+    """Choose upstream targets for a request that asks for `alias` under `plan`."""
+
+    request_id: UUID
+    plan: str
+    alias: str
+
+
+class Timeouts(Message):
+    """Seconds: to open a connection, to the first byte of the answer, and of silence between bytes."""
+
+    connect_seconds: float = 5.0
+    first_byte_seconds: float = 120.0
+    silence_seconds: float = 120.0
+
+
+class ParameterPolicy(Message):
+    """What a target cannot take: request fields to drop, to rename, and to cap (all by their chat name)."""
+
+    drop: tuple[str, ...] = ()
+    rename: dict[str, str] = Field(default_factory=dict)
+    max_output_tokens: int | None = None
+
+
+class Candidate(Message):
+    """One upstream target. Never shown to a customer.
+
+    `key` is a reference (`env:NAME` or `file:/path`), resolved by the gateway: secrets do not travel on the bus.
+    """
+
+    target: str
+    base_url: str
+    model: str
+    key: str | None
+    parameters: ParameterPolicy = ParameterPolicy()
+    timeouts: Timeouts = Timeouts()
+
+
+class Chosen(Message):
+    """The effective alias and its targets, best first; the next one is for when the one before it fails."""
+
+    outcome: Literal["chosen"] = "chosen"
+    alias: str
+    plans_version: int
+    profiles_version: int
+    candidates: tuple[Candidate, ...]
+
+
+class Unroutable(Message):
+    outcome: Literal["unroutable"] = "unroutable"
+    reason: Literal["unknown_alias", "unknown_plan", "no_target"]
+
+
+ChooseReply = Chosen | Unroutable | Failure
+
+CHOOSE: Rpc[Choose, ChooseReply] = Rpc(
+    subject="router.v1.choose",
+    request=Choose,
+    reply=TypeAdapter(Annotated[ChooseReply, Field(discriminator="outcome")]),
+    description="The ordered upstream targets of a request, by plan and alias.",
+)

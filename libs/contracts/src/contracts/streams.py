@@ -1,0 +1,54 @@
+"""JetStream streams and durable consumers, declared once; `chassis.bus.provision` creates them."""
+
+from dataclasses import dataclass
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream on file store. Full means refused (`discard: new`): a settlement is never dropped for a newer one."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_bytes: int
+    max_age_seconds: int = 0
+    duplicate_window_seconds: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """A pull consumer with explicit acknowledgement, shared by the replicas of `service`.
+
+    A message that failed `max_deliver` times goes to DEAD_LETTERS, where staff can see and replay it.
+    """
+
+    name: str
+    stream: str
+    subject: str
+    service: str
+    ack_wait_seconds: float = 30.0
+    max_deliver: int = 10
+    max_ack_pending: int = 4096
+
+
+REQUESTS = Stream("REQUESTS", ("gateway.v1.request_settled",), max_bytes=4 * 1024**3, max_age_seconds=90 * DAY_SECONDS)
+ACCOUNTS = Stream("ACCOUNTS", ("gateway.v1.account_opened",), max_bytes=256 * 1024**2)
+SUBSCRIPTIONS = Stream("SUBSCRIPTIONS", ("billing.v1.subscription_changed",), max_bytes=256 * 1024**2)
+DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.v1.>",), max_bytes=256 * 1024**2)
+
+STREAMS = (REQUESTS, ACCOUNTS, SUBSCRIPTIONS, DEAD_LETTERS)
+
+QUOTA_REQUESTS = Durable("quota_requests", "REQUESTS", "gateway.v1.request_settled", service="quota")
+QUOTA_SUBSCRIPTIONS = Durable(
+    "quota_subscriptions", "SUBSCRIPTIONS", "billing.v1.subscription_changed", service="quota"
+)
+BILLING_REQUESTS = Durable("billing_requests", "REQUESTS", "gateway.v1.request_settled", service="billing")
+BILLING_ACCOUNTS = Durable("billing_accounts", "ACCOUNTS", "gateway.v1.account_opened", service="billing")
+
+DURABLES = (QUOTA_REQUESTS, QUOTA_SUBSCRIPTIONS, BILLING_REQUESTS, BILLING_ACCOUNTS)
+
+
+def dead_letter_subject(durable: Durable) -> str:
+    """Where a message goes that `durable` gave up on."""
+    return f"dead_letter.v1.{durable.name}"

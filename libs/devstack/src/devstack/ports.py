@@ -1,0 +1,49 @@
+"""Free ports on loopback, and who holds the others."""
+
+import random
+import socket
+
+import psutil
+
+LOOPBACK = "127.0.0.1"
+# Below every system's range for outgoing connections: nobody is given one of these between our look and our listen.
+_LOWEST, _HIGHEST = 20_000, 30_000
+
+
+def is_free(port: int, *, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen there now. A socket left in TIME_WAIT does not count as taken."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def free_port(*, prefer: int | None = None) -> int:
+    """A port that is free now: `prefer` if it can be had (so that ports survive a restart), else a random one."""
+    if prefer is not None and is_free(prefer):
+        return prefer
+    for _ in range(200):
+        # Secrets are not at stake: two stacks only must not walk the range in step.
+        port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311
+        if is_free(port):
+            return port
+    raise OSError(f"no free port on {LOOPBACK} between {_LOWEST} and {_HIGHEST}")
+
+
+def owner_of(port: int) -> str | None:
+    """`nginx (pid 812)` for the process that listens there; None if the system does not tell us."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.Error:
+        return None
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            try:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+            except psutil.Error:
+                return f"pid {connection.pid}"
+    return None

@@ -17,14 +17,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Speed(_Section):
-    """How fast a plan may go. Null means no limit."""
-
-    requests_in_flight: Annotated[int, Field(ge=1)] | None = None
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    priority: Annotated[int, Field(ge=0, le=100)] = 50
-
-
 class Turns(_Section):
     """How far one prompt reaches: the calls of an agent that ride on it, and for how long."""
 
@@ -42,7 +34,6 @@ class Plan(_Section):
     best_fit: str
     daily_prompts: Prompts | None
     monthly_prompts: Prompts | None
-    speed: Speed = Speed()
     turns: Turns = Turns()
 
 

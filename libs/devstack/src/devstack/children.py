@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from devstack.errors import CommandFailed
 from devstack.probes import Probe
@@ -68,8 +69,7 @@ class Child:
 
     @classmethod
     async def begin(cls, program: Program) -> "Child":
-        _make_room(program.log)
-        with program.log.open("ab") as log:
+        with _opened(program.log) as log:
             process = await asyncio.create_subprocess_exec(
                 *launched(program.command, death_signal=program.death_signal, account=program.account),
                 stdin=subprocess.DEVNULL,
@@ -132,12 +132,13 @@ def tail(log: Path, *, lines: int) -> str:
         return ""
 
 
-def _make_room(log: Path) -> None:
-    """Keep one older file: a stack that runs for weeks must not fill the disk."""
+def _opened(log: Path) -> BinaryIO:
+    """Open to append, for the owner alone. One older file is kept: a stack that runs for weeks must not fill the disk."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         if log.stat().st_size > _LOG_LIMIT_BYTES:
             log.replace(log.with_suffix(".log.1"))
+    return open(log, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 async def run_to_end(
@@ -154,8 +155,7 @@ async def run_to_end(
 
     Errors go to `log`. When we are cancelled the command is killed, not left.
     """
-    _make_room(log)
-    with log.open("ab") as errors:
+    with _opened(log) as errors:
         process = await asyncio.create_subprocess_exec(
             *launched(command, account=account),
             stdin=subprocess.DEVNULL,

@@ -2,7 +2,6 @@
 
 A process that is started through here dies when the supervisor dies, even by `kill -9` (Linux: PR_SET_PDEATHSIG).
 It is a program of its own, not a `preexec_fn`, because running Python between fork and exec is unsafe with threads.
-The user is changed here too: changing it later would clear the death signal again.
 
 Arguments: death signal (number), pid of the supervisor, uid, gid (-1: stay), then the command.
 """
@@ -16,15 +15,20 @@ PR_SET_PDEATHSIG = 1
 def main(arguments: list[str]) -> None:
     death_signal, supervisor, uid, gid = (int(value) for value in arguments[:4])
     command = arguments[4:]
+    libc = None
+    if sys.platform == "linux":
+        # Loaded before the user changes: Python itself may live where the other user cannot read.
+        import ctypes  # noqa: PLC0415 - 8 ms that other systems need not pay
+
+        libc = ctypes.CDLL(None)
     if gid >= 0:
         os.setgroups([])
         os.setgid(gid)
     if uid >= 0:
         os.setuid(uid)
-    if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 - 8 ms that other systems need not pay
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+    if libc is not None:
+        # After the user changed: that would clear it.
+        libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != supervisor:
         sys.exit("the supervisor died before its child began")
     try:

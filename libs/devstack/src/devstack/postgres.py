@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ import psutil
 import psycopg
 
 from devstack.children import Account, Program, run_to_end
-from devstack.errors import CommandFailed, StartFailed
+from devstack.errors import StartFailed
 from devstack.folders import Keepsakes, make_folder, write_whole
 from devstack.ports import LOOPBACK, free_port
 from devstack.probes import Probe
 from devstack.supervisor import Say, Supervised, Supervisor, quiet
-from devstack.unprivileged import account_for_postgres, place_for, reachable_binaries
+from devstack.unprivileged import account_for_postgres, hand_over, place_for, reachable_binaries
 
 ADMIN = "smartroute_admin"
 _ENVIRONMENT = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PATH": os.defpath}
@@ -81,7 +82,7 @@ async def prepare(folder: Path, *, logs: Path, say: Say = quiet) -> PostgresServ
     account = account_for_postgres()
     programs = await asyncio.to_thread(reachable_binaries, installation(), account, say=say) / "bin"
     data = place_for(folder / "cluster", account, say=say)
-    if not (data / "PG_VERSION").exists():
+    if not data.exists():
         await _create_cluster(data, programs, password=password, account=account, log=logs / "postgres.log")
     await _end_leftover(data, say=say)
     admin_url = f"postgresql://{ADMIN}:{password}@{LOOPBACK}:{port}/postgres"
@@ -126,42 +127,28 @@ def accepts(url: str) -> Probe:
 
 
 async def _create_cluster(data: Path, programs: Path, *, password: str, account: Account | None, log: Path) -> None:
-    """initdb into an empty folder. A half-made cluster of an interrupted start is emptied by initdb itself or by us."""
-    await _empty(data)
+    """initdb beside the final place, then one rename: a cluster that has its name is whole, whenever we were stopped."""
+    unfinished = data.with_name(f"{data.name}.unfinished")
+    if unfinished.exists():
+        await asyncio.to_thread(shutil.rmtree, unfinished)
+    hand_over(make_folder(unfinished, mode=0o700), account)
     password_file = data.with_name(f"{data.name}.password")
     write_whole(password_file, password + "\n")
-    if account is not None:
-        os.chown(password_file, account.uid, account.gid)
+    hand_over(password_file, account)
     command = (
         str(programs / "initdb"),
-        f"--pgdata={data}",
+        f"--pgdata={unfinished}",
         f"--username={ADMIN}",
         f"--pwfile={password_file}",
         "--auth=scram-sha-256",
         "--encoding=UTF8",
         "--locale=C.UTF-8",
-        # Crash safety begins with the first start; an interrupted initdb is thrown away whole.
-        "--no-sync",
     )
     try:
         await run_to_end("initdb", command, log=log, environment=_ENVIRONMENT, account=account, folder=Path("/"))
-    except BaseException:
-        await _empty(data)
-        raise
     finally:
         password_file.unlink(missing_ok=True)
-
-
-async def _empty(data: Path) -> None:
-    """Clear a cluster folder that never got its PG_VERSION last: initdb writes it early, so look for postmaster.opts too."""
-    if any(data.iterdir()) if data.is_dir() else False:
-        import shutil  # noqa: PLC0415
-
-        for entry in data.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                await asyncio.to_thread(shutil.rmtree, entry)
-            else:
-                entry.unlink()
+    unfinished.rename(data)
 
 
 async def _end_leftover(data: Path, *, say: Say) -> None:
@@ -190,6 +177,3 @@ def _server_on(data: Path, pid: int) -> psutil.Process | None:
         return process if Path(process.cwd()).resolve() == data.resolve() else None
     except (psutil.Error, OSError):
         return None
-
-
-__all__ = ["ADMIN", "CommandFailed", "PostgresServer", "RunningPostgres", "accepts", "postgres_server", "prepare"]

@@ -37,15 +37,19 @@ def account_for_postgres() -> Account | None:
 
 
 def place_for(folder: Path, account: Account | None, *, say: Say) -> Path:
-    """A data folder that `account` owns: `folder` itself if it can be reached, else one below /var/lib/smartroute."""
+    """Where `account` can keep its data: `folder` itself if it can be reached, else a place below /var/lib/smartroute."""
     place = folder
     if account is not None and not can_pass(account, folder.parent):
         place = outside(folder)
         say(f"{folder} lies in a private folder that user {account.name} cannot enter; Postgres keeps its data in {place}")
-    make_folder(place, mode=0o700)
-    if account is not None:
-        os.chown(place, account.uid, account.gid)
+        make_folder(_OUTSIDE, mode=0o755)
     return place
+
+
+def hand_over(path: Path, account: Account | None) -> None:
+    """Give something that we made to the user who works with it."""
+    if account is not None:
+        os.chown(path, account.uid, account.gid)
 
 
 def outside(folder: Path) -> Path:
@@ -92,3 +96,8 @@ def _runs(installation: Path, account: Account) -> bool:
         return False
     command = launched((str(installation / "bin/postgres"), "--version"), account=account)
     return subprocess.run(command, capture_output=True, check=False, timeout=20, cwd="/").returncode == 0
+
+
+def remove_outside(folder: Path) -> None:
+    """Remove the stand-in of `folder`, if there is one. For temporary stacks only: it holds their data."""
+    shutil.rmtree(outside(folder), ignore_errors=True)

@@ -23,8 +23,8 @@ def values(operation: str, operation_type: str, destination: str) -> dict[str, A
 def processing(destination: str, group: str, senders: Sequence[tuple[str, SpanContext | None]]) -> Iterator[list[Span]]:
     """One CONSUMER span per message of a batch, in the trace of its sender and linked to it.
 
-    `senders` are (message id, context) each. The spans of messages that are not sampled are not made. The first one is current inside the block: what the
-    batch does in common (one statement for all) is its child.
+    `senders` are (message id, context) each. The spans of messages that are not sampled are not made. The first one is
+    current inside the block: what the batch does in common (one statement for all) is its child.
     """
     spans: list[Span] = []
     with ExitStack() as stack:

@@ -1,0 +1,84 @@
+"""What a provider calls itself in its answers: nothing in particular, or one loud name in every place that could leak it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Names, ids and headers of a provider. With a `brand`, each of them contains it; the request `number` keeps ids apart."""
+
+    brand: str | None = None
+    number: int = 0
+
+    def model(self, requested: str) -> str:
+        """The model name in answers: the one asked for, or the provider's own."""
+        return requested if self.brand is None else f"{self.brand}-large-2026-11"
+
+    def completion_id(self) -> str:
+        """The id of the answer."""
+        return f"chatcmpl-{self._slug}{self.number}"
+
+    def tool_call_id(self, position: int) -> str:
+        """The id of the tool call at `position` (from 0) of this answer."""
+        return f"call_{self._slug}{self.number}_{position}"
+
+    def payload_extras(self) -> dict[str, object]:
+        """Top-level fields that a provider adds to completions and to every chunk."""
+        if self.brand is None:
+            return {"system_fingerprint": None}
+        return {
+            "system_fingerprint": f"fp_{self.brand}_7f3a",
+            "service_tier": f"{self.brand}-scale",
+            "provider": self.brand,
+            f"x_{self.brand}": {"region": f"{self.brand}-eu-1", "trace": f"{self.brand}-trace-{self.number}"},
+        }
+
+    def choice_extras(self) -> dict[str, object]:
+        """Fields that a provider adds to every choice."""
+        return {} if self.brand is None else {f"{self.brand}_filter": {"verdict": f"{self.brand}-safe"}}
+
+    def delta_extras(self) -> dict[str, object]:
+        """Fields that a provider adds to messages and deltas."""
+        return {} if self.brand is None else {f"{self.brand}_signature": f"{self.brand}-sig-{self.number}"}
+
+    def usage_extras(self) -> dict[str, object]:
+        """Fields that a provider adds to usage."""
+        return {} if self.brand is None else {f"{self.brand}_credits": 7}
+
+    def error_extras(self) -> dict[str, object]:
+        """Fields that a provider adds to error bodies."""
+        return (
+            {}
+            if self.brand is None
+            else {"param": f"{self.brand}.model", f"{self.brand}_request": f"req-{self.number}"}
+        )
+
+    def message(self, text: str) -> str:
+        """An error text in the provider's own words."""
+        if self.brand is None:
+            return text
+        return f"{self.brand}: {text} See https://docs.{self.brand.lower()}.example/errors (key sk-{self.brand}-1234)."
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Response headers that a provider sends with everything."""
+        if self.brand is None:
+            return []
+        low = self.brand.lower()
+        return [
+            ("Server", f"{self.brand}/2.1"),
+            ("Via", f"1.1 edge.{low}.example"),
+            (f"X-{self.brand}-Region", f"{low}-eu-1"),
+            ("X-Request-Id", f"req_{self.brand}_{self.number}"),
+            ("X-Powered-By", self.brand),
+            ("Set-Cookie", f"__{low}_session={self.brand}-{self.number}; Path=/; HttpOnly"),
+            ("OpenAI-Organization", f"org-{self.brand}"),
+            ("OpenAI-Model", f"{self.brand}-large-2026-11"),
+            ("CF-Ray", f"8f{self.number:04x}{self.brand}-FRA"),
+            ("X-RateLimit-Limit-Requests", "777"),
+            ("Traceparent", f"00-{self.number + 1:032x}-{self.number + 1:016x}-01"),
+            ("Access-Control-Expose-Headers", f"X-{self.brand}-Region"),
+        ]
+
+    @property
+    def _slug(self) -> str:
+        return "" if self.brand is None else f"{self.brand}-"

@@ -1,0 +1,181 @@
+"""Everything that can go wrong for a customer: the closed catalogue of errors, in OpenAI's classes and body.
+
+GatewayError
+├── AuthenticationFailed     401 invalid_api_key
+├── TokenForbidden           403 insufficient_permissions
+├── RequestInvalid           400 with the code of the fault, and the parameter
+├── ContextTooLong           400 context_length_exceeded
+├── BodyTooLarge             413 request_too_large
+├── HeadersTooLarge          431 headers_too_large
+├── NotFound                 404 not_found
+├── MethodNotAllowed         405 method_not_allowed
+├── ModelNotFound            404 model_not_found
+├── AllowanceSpent           429 insufficient_quota
+├── ServiceUnavailable       503 service_unavailable
+├── UpstreamUnavailable      502 upstream_unavailable
+├── UpstreamTimedOut         504 upstream_timeout
+├── UpstreamBroken           502 upstream_broken (after content began: only ever inside a stream)
+└── InternalError            500 internal_error
+
+Texts are ours: nothing that a provider, a peer or a library said is ever part of one.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """An end of a request that the customer is told about. `headers` are added to the response."""
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "server_error"
+    code: str = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error object (API reference, "Error codes"; the SDKs read `message`, `type`, `param`, `code`)."""
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+class AuthenticationFailed(GatewayError):
+    """One text for a missing, malformed, unknown, expired or revoked token: it tells a guesser nothing."""
+
+    status = 401
+    kind = "authentication_error"
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Invalid or missing service token. Send it as `Authorization: Bearer sr_live_…`.",
+            headers={"www-authenticate": "Bearer"},
+        )
+
+
+class TokenForbidden(GatewayError):
+    status = 403
+    kind = "permission_error"
+    code = "insufficient_permissions"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This service token lacks the scope `{scope}`.")
+
+
+class RequestInvalid(GatewayError):
+    """The request cannot be understood or is not allowed; repeating it will not help."""
+
+    status = 400
+    kind = "invalid_request_error"
+
+    def __init__(self, message: str, *, code: str = "invalid_value", param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.code = code
+
+
+class ContextTooLong(GatewayError):
+    status = 400
+    kind = "invalid_request_error"
+    code = "context_length_exceeded"
+
+    def __init__(self) -> None:
+        super().__init__("The input is longer than the context window of this model.", param="messages")
+
+
+class BodyTooLarge(GatewayError):
+    status = 413
+    kind = "invalid_request_error"
+    code = "request_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request body is larger than {limit_bytes} bytes.")
+
+
+class HeadersTooLarge(GatewayError):
+    status = 431
+    kind = "invalid_request_error"
+    code = "headers_too_large"
+
+    def __init__(self, limit_bytes: int, limit_count: int) -> None:
+        super().__init__(f"The request headers are larger than {limit_bytes} bytes or more than {limit_count}.")
+
+
+class NotFound(GatewayError):
+    status = 404
+    kind = "invalid_request_error"
+    code = "not_found"
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(f"Unknown request URL: {method} {path}.")
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    kind = "invalid_request_error"
+    code = "method_not_allowed"
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"{method} is not allowed here.", headers={"allow": ", ".join(allowed)})
+
+
+class ModelNotFound(GatewayError):
+    status = 404
+    kind = "invalid_request_error"
+    code = "model_not_found"
+
+    def __init__(self, asked: str, aliases: Sequence[str]) -> None:
+        names = ", ".join(f"`{alias}`" for alias in aliases)
+        super().__init__(f"The model `{asked[:100]}` does not exist. Choose one of: {names}.", param="model")
+
+
+class AllowanceSpent(GatewayError):
+    """A window is used up. The SDKs must not retry it: `x-should-retry: false`."""
+
+    status = 429
+    kind = "insufficient_quota"
+    code = "insufficient_quota"
+
+
+class ServiceUnavailable(GatewayError):
+    """A part of ours is away and nothing was admitted."""
+
+    status = 503
+    code = "service_unavailable"
+
+    def __init__(self, *, retry_after_seconds: int = 2) -> None:
+        super().__init__(
+            "The service is temporarily unavailable. Nothing was charged.",
+            headers={"retry-after": str(retry_after_seconds)},
+        )
+
+
+class UpstreamUnavailable(GatewayError):
+    status = 502
+    code = "upstream_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("No model could answer this request. Nothing was charged.")
+
+
+class UpstreamTimedOut(GatewayError):
+    status = 504
+    code = "upstream_timeout"
+
+    def __init__(self) -> None:
+        super().__init__("The model did not answer in time. Nothing was charged.")
+
+
+class UpstreamBroken(GatewayError):
+    status = 502
+    code = "upstream_broken"
+
+    def __init__(self) -> None:
+        super().__init__("The model failed in the middle of its answer. Nothing was charged.")
+
+
+class InternalError(GatewayError):
+    def __init__(self) -> None:
+        super().__init__("Internal error. Nothing was charged.")

@@ -1,0 +1,76 @@
+"""`kill -9` of each service in turn, under light load: it comes back by itself, and the books still balance."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from devstack.provider import Provider, scripts
+from devstack.stack import Stack
+from tests.e2e.product import chat, get, ledger, new_account, profiles
+
+BACK_WITHIN_SECONDS = 20.0
+
+
+@pytest_asyncio.fixture
+async def stack(data_dir: Path) -> AsyncIterator[Stack]:
+    async with (
+        Provider(default=scripts.answer("ok")) as provider,
+        Stack(data_dir, profiles=profiles({"only": provider})) as running,
+    ):
+        yield running
+
+
+@pytest.mark.parametrize("service", ["gateway", "quota", "router", "billing", "nats", "postgres"])
+async def test_a_killed_service_comes_back_and_the_books_balance(stack: Stack, service: str) -> None:
+    account, token = await new_account(stack, plan="max")
+    statuses: list[int] = []
+    load = asyncio.create_task(_light_load(stack, token, statuses))
+    await asyncio.sleep(0.5)
+    killed = stack.processes[service]
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    before = len(statuses)
+    await _answered_again(stack, token)
+    await asyncio.sleep(0.5)
+    load.cancel()
+
+    assert stack.processes[service] != killed
+    assert 200 in statuses[before:] or 200 in statuses
+    answered = statuses.count(200) + 1
+    lines = await ledger(stack, account, lines=answered)
+    used = (await get(stack, token, "usage")).json["daily"]
+    # A gateway that dies takes the answers it was giving with it; their holds stay open until their leases end.
+    charged = sum(line["prompts"] for line in lines)
+    assert charged >= answered
+    assert used["used"] - used["reserved"] == charged
+    if service != "gateway":
+        assert set(statuses) <= {200, 502, 503}
+
+
+async def _light_load(stack: Stack, token: str, statuses: list[int]) -> None:
+    async with aiohttp.ClientSession() as session:
+        while True:
+            try:
+                statuses.append((await chat(stack, token, session=session)).status)
+            except aiohttp.ClientError:
+                statuses.append(0)
+            await asyncio.sleep(0.05)
+
+
+async def _answered_again(stack: Stack, token: str) -> None:
+    """The first answered request after the kill, within a bound."""
+    async with asyncio.timeout(BACK_WITHIN_SECONDS):
+        await asyncio.sleep(0.2)
+        while True:
+            try:
+                if (await chat(stack, token)).status == 200:
+                    return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)

@@ -87,7 +87,7 @@ def error_with_ok(text: str = "The engine is currently overloaded.") -> Script:
 
 
 def error_in_stream(*, events: int = 3, is_named: bool = False) -> Script:
-    """An error object as an event after so many ordinary ones, then `[DONE]`; `is_named` puts `event: error` before it."""
+    """An error object after so many ordinary events, then `[DONE]`; `is_named` puts `event: error` before it."""
 
     def play(request: Request, identity: Identity) -> Steps:
         error = sse(error_body(identity, "The server had an error.", kind="server_error", code=None))

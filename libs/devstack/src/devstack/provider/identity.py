@@ -1,11 +1,11 @@
-"""What a provider calls itself in its answers: nothing in particular, or one loud name in every place that could leak it."""
+"""What a provider calls itself: nothing in particular, or one loud name in every place that could leak it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Names, ids and headers of a provider. With a `brand`, each of them contains it; the request `number` keeps ids apart."""
+    """Names, ids and headers of a provider; with a `brand`, each contains it. The request `number` keeps ids apart."""
 
     brand: str | None = None
     number: int = 0

@@ -117,13 +117,13 @@ def stream_head(identity: Identity) -> bytes:
 
 
 def stream(pieces: Iterable[bytes], identity: Identity, *, interval_seconds: float = 0.0) -> Steps:
-    """Headers, then every piece in a write of its own, then the end of the body."""
+    """Headers, then every piece (one at least) in a write of its own, the last one with the end of the body."""
     yield Write(stream_head(identity))
-    for place, piece in enumerate(pieces):
-        if place and interval_seconds:
-            yield Pause(interval_seconds)
+    *earlier, last = pieces
+    for piece in earlier:
         yield Write(framed(piece))
-    yield Write(LAST_FRAME)
+        yield from _delay(interval_seconds)
+    yield Write(framed(last) + LAST_FRAME)  # in one: a client may leave as soon as it has seen `[DONE]`
 
 
 def _delay(seconds: float) -> Steps:

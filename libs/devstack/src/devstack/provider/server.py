@@ -56,8 +56,8 @@ class Exchange:
 class Provider:
     """A scripted provider on 127.0.0.1, running while its context is entered.
 
-    A request is answered by the next script queued for its model, else by the next one queued for any model, else by the
-    one set with `always` for its model, else by the default. `GET …/models` is answered without a script.
+    A request is answered by the next script queued for its model, else by the next one queued for any model, else by
+    the one set with `always` for its model, else by the default. `GET …/models` is answered without a script.
     """
 
     def __init__(self, *, brand: str | None = None, port: int = 0, default: Script | None = None) -> None:
@@ -158,7 +158,8 @@ class _Connection(asyncio.Protocol):
         self._task: asyncio.Task[None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not subclass asyncio's
+        self._transport.set_write_buffer_limits(high=0)  # "writable" means: all that was written has left
         self._task = asyncio.get_running_loop().create_task(self._serve())
         self._provider.connected(self)
 
@@ -172,7 +173,7 @@ class _Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface of asyncio
         self._gone.set()
         self._received.set()
         self._writable.set()
@@ -230,32 +231,39 @@ class _Connection(asyncio.Protocol):
 
     async def _play(self, exchange: Exchange, script: Script, identity: Identity) -> Ending:
         for step in script.play(exchange.request, identity):
+            if self._gone.is_set():
+                return Ending.CLIENT_DISCONNECTED
             match step:
                 case Write(data):
-                    self._transport.write(data)
                     exchange.sent_bytes += len(data)
-                    await self._writable.wait()
-                    await asyncio.sleep(0)  # lets a disconnect be noticed, and keeps writes apart on the wire
+                    if not await self._write(data):
+                        return Ending.CLIENT_DISCONNECTED
                 case Pause(seconds):
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._gone.wait(), seconds)
                 case Hang():
                     await self._gone.wait()
+                    return Ending.CLIENT_DISCONNECTED
                 case Close():
                     self._transport.close()
                     return Ending.CUT_BY_PROVIDER
                 case Reset():
                     await self._reset()
                     return Ending.CUT_BY_PROVIDER
-            if self._gone.is_set():
-                return Ending.CLIENT_DISCONNECTED
-        return Ending.COMPLETED
+        return Ending.COMPLETED  # a client that leaves with the last byte has had everything
+
+    async def _write(self, data: bytes) -> bool:
+        """Write and wait until the socket has taken it; False when the client left before that."""
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size():
+            await self._writable.wait()
+            return not self._gone.is_set()
+        await asyncio.sleep(0)  # lets a disconnect be noticed, and keeps writes apart on the wire
+        return True
 
     async def _reset(self) -> None:
-        """RST, after what was written has left: it would take unsent bytes with it."""
-        while self._transport.get_write_buffer_size():
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.02)  # and time for the peer to read it: an RST also discards what the peer has not read
+        """RST, some time after the last write."""
+        await asyncio.sleep(0.02)  # time for the peer to read: an RST also discards what it has not read yet
         plug = cast(socket.socket, self._transport.get_extra_info("socket"))
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()

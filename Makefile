@@ -1,8 +1,38 @@
 # The developer's interface. `make help` prints it; CI runs `check` and `test` and nothing else.
 PYTHON ?= python3
 UV ?= uv
+VENV := $(or $(SMARTROUTE_VENV),.venv)
+BOOTSTRAP := @$(PYTHON) libs/devstack/bootstrap.py
+# The local model is fetched only for those who will use it.
+MODEL := $(if $(SMARTROUTE_UPSTREAM_URL)$(SMARTROUTE_PROFILES),,--model)
 
-.PHONY: lock
+.DEFAULT_GOAL := help
+.PHONY: help up down test check bench lock
+
+help: ## Show this help
+	@echo "Smart Route. The first make sets up $(VENV) by itself; all it needs is Python 3.11 or newer (PYTHON=python3.12)."
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## Start everything: NATS, Postgres, a local model, the four services. VERBOSE=1 shows their logs
+	$(BOOTSTRAP) $(MODEL)
+	@exec $(VENV)/bin/python -m devstack up
+
+down: ## Stop what `make up` started, from another terminal; the data is kept
+	@if [ -x $(VENV)/bin/python ]; then exec $(VENV)/bin/python -m devstack down; else echo "nothing is running"; fi
+
+test: ## Run the tests: all of them, or those in ARGS="tests/unit -k name"
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/bin/python -m pytest $(ARGS)
+
+check: ## Format, lint, types, imports, contracts: everything that needs no running server
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/bin/python -m devstack.check $(ARGS)
+
+bench: ## Measure the gateway against a bare pass-through: ARGS="--seconds 5 --rounds 3"
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/bin/python tests/bench $(ARGS)
+
 lock: ## Pin every dependency again (needs uv): requirements*.lock, hashed, without index addresses
 	@OWN="$$(for m in gateway quota router billing contracts chassis devstack; do printf -- '--no-emit-package smartroute-%s ' $$m; done)"; \
 	compile="$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$OWN"; \

@@ -1,15 +1,16 @@
 """The fixtures that every other test stands on: real servers, and nothing shared between tests."""
 
-import asyncio
 import signal
 
 import nats
 import psycopg
 import pytest
+
 from contracts.streams import STREAMS
 from devstack.database import SERVICES_WITH_TABLES, Database
 from devstack.nats import RunningNats
 from devstack.pytest_plugin import FreshDatabase
+from tests.service.devstack.small_children import soon
 
 
 async def test_the_bus_has_every_stream_of_the_contracts(nats_url: str) -> None:
@@ -32,10 +33,8 @@ async def test_an_outage_of_the_bus_can_be_played_and_keeps_its_address(nats_ser
 async def test_a_killed_bus_comes_back_by_itself(nats_server: RunningNats) -> None:
     before = nats_server.child.pid
     nats_server.child.send(signal.SIGKILL)
-    async with asyncio.timeout(10):
-        while nats_server.child.pid in (before, None) or not await nats_server.child.program.ready():
-            await asyncio.sleep(0.02)
-    assert nats_server.child.restarts == 1
+    await soon(lambda: nats_server.child.restarts == 1 and nats_server.child.pid not in (before, None))
+    await soon(nats_server.child.program.ready)
 
 
 async def test_two_databases_know_nothing_of_each_other(fresh_database: FreshDatabase) -> None:

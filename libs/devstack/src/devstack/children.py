@@ -133,7 +133,7 @@ def tail(log: Path, *, lines: int) -> str:
 
 
 def _opened(log: Path) -> BinaryIO:
-    """Open to append, for the owner alone. One older file is kept: a stack that runs for weeks must not fill the disk."""
+    """Open to append, for the owner alone. Past the limit it begins anew and keeps one older file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         if log.stat().st_size > _LOG_LIMIT_BYTES:

@@ -1,12 +1,12 @@
 """What can go wrong while the stack is started or stopped. Every text is a sentence that a person can act on.
 
-    DevstackError
-    ├── BadSetting          a SMARTROUTE_* variable that cannot be used
-    ├── PortTaken           somebody else listens where we should
-    ├── FolderUnusable      the data folder cannot be written, or not by those who must
-    ├── AlreadyRunning      a live stack holds the data folder
-    ├── StartFailed         a child ended, or stayed silent, before it was ready
-    └── CommandFailed       a one-off command (migrate, seed) ended with an error
+DevstackError
+├── BadSetting          a SMARTROUTE_* variable that cannot be used
+├── PortTaken           somebody else listens where we should
+├── FolderUnusable      the data folder cannot be written, or not by those who must
+├── AlreadyRunning      a live stack holds the data folder
+├── StartFailed         a child ended, or stayed silent, before it was ready
+└── CommandFailed       a one-off command (migrate, seed) ended with an error
 """
 
 

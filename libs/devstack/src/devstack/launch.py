@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     libc = None
     if sys.platform == "linux":
         # Loaded before the user changes: Python itself may live where the other user cannot read.
-        import ctypes  # noqa: PLC0415 - 8 ms that other systems need not pay
+        import ctypes
 
         libc = ctypes.CDLL(None)
     if gid >= 0:

@@ -28,7 +28,7 @@ def free_port(*, prefer: int | None = None) -> int:
         return prefer
     for _ in range(200):
         # Secrets are not at stake: two stacks only must not walk the range in step.
-        port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311
+        port = random.randint(_LOWEST, _HIGHEST)
         if is_free(port):
             return port
     raise OSError(f"no free port on {LOOPBACK} between {_LOWEST} and {_HIGHEST}")
@@ -41,7 +41,9 @@ def owner_of(port: int) -> str | None:
     except psutil.Error:
         return None
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
+            continue
+        if connection.laddr.port == port:
             try:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
             except psutil.Error:

@@ -127,7 +127,7 @@ def accepts(url: str) -> Probe:
 
 
 async def _create_cluster(data: Path, programs: Path, *, password: str, account: Account | None, log: Path) -> None:
-    """initdb beside the final place, then one rename: a cluster that has its name is whole, whenever we were stopped."""
+    """initdb beside the final place, then one rename: a cluster that has its name is whole."""
     unfinished = data.with_name(f"{data.name}.unfinished")
     if unfinished.exists():
         await asyncio.to_thread(shutil.rmtree, unfinished)
@@ -152,7 +152,10 @@ async def _create_cluster(data: Path, programs: Path, *, password: str, account:
 
 
 async def _end_leftover(data: Path, *, say: Say) -> None:
-    """A crash leaves postmaster.pid behind, and sometimes the server. Postgres itself believes any process of that pid."""
+    """A crash leaves postmaster.pid behind, and sometimes the server.
+
+    Left alone, Postgres would not start while any process at all has the pid in that file.
+    """
     pid_file = data / "postmaster.pid"
     try:
         pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
@@ -167,7 +170,7 @@ async def _end_leftover(data: Path, *, say: Say) -> None:
     try:
         await asyncio.to_thread(process.wait, timeout=30)
     except psutil.TimeoutExpired:
-        raise StartFailed(f"the Postgres of an earlier run (pid {pid}) does not stop; end it with: kill {pid}") from None
+        raise StartFailed(f"the Postgres of an earlier run (pid {pid}) does not stop; try: kill -QUIT {pid}") from None
 
 
 def _server_on(data: Path, pid: int) -> psutil.Process | None:

@@ -56,7 +56,7 @@ async def until(probe: Probe, *, within_seconds: float, every_seconds: float = 0
     """Ask again and again; whether it said yes in time."""
     try:
         async with asyncio.timeout(within_seconds):
-            while not await probe():
+            while not await probe():  # noqa: ASYNC110 - another process cannot set an Event of ours
                 await asyncio.sleep(every_seconds)
     except TimeoutError:
         return False

@@ -1,26 +1,105 @@
-"""How each of our services is run: the command, the environment, the health address."""
+"""How each of our services is run: the command, the environment, where it answers."""
 
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack.children import run_to_end
-from devstack.database import Database
+from devstack.children import Program, run_to_end
+from devstack.database import SERVICES_WITH_TABLES, Database
+from devstack.ports import LOOPBACK
+from devstack.probes import http_ready
 
-# Passed on from the user's environment; everything a service is told about itself is set by us.
-_DROPPED_PREFIXES = ("SMARTROUTE_", "GATEWAY_", "QUOTA_", "ROUTER_", "BILLING_", "PG")
+# What is meant for the devstack itself (the provider's key among it), and what libpq would read behind our back.
+_DROPPED_PREFIXES = ("SMARTROUTE_", "PG")
+# The gateway is stopped before the services that it asks: open streams end properly.
+_LAYERS = {"quota": 1, "router": 1, "billing": 1, "gateway": 2}
+_STOP_SECONDS = 15.0
 
 
-def command(service: str, *arguments: str) -> tuple[str, ...]:
-    """`python -m <service> …`, without the current folder on the import path."""
-    return (sys.executable, "-P", "-m", service, *arguments)
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all services of one stack are told alike."""
+
+    nats_url: str = field(repr=False)
+    database: Database = field(repr=False)
+    plans: Path
+    profiles: Path
+    signing_key: str = field(repr=False)
+    logs: Path
+    # Set last: whatever a test or a user wants to be different.
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One process of a service. `port` is 0 for services without a public address."""
+
+    service: str
+    number: int
+    health_port: int
+    port: int = 0
+    shares_port: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.service if self.number == 1 else f"{self.service}-{self.number}"
+
+    @property
+    def origin(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def health_origin(self) -> str:
+        return f"http://{LOOPBACK}:{self.health_port}"
+
+
+def command(module: str, *arguments: str) -> tuple[str, ...]:
+    """`python -m <module> …`, without the current folder on the import path."""
+    return (sys.executable, "-P", "-m", module, *arguments)
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """The user's environment without what could be mistaken for settings of ours (PG*: libpq reads those), plus `own`."""
+    """The user's environment (OTEL_* and service settings among it) with `own` on top."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED_PREFIXES)}
     return {**kept, **own}
+
+
+def service(replica: Replica, surroundings: Surroundings) -> Program:
+    """How to run one replica."""
+    return Program(
+        name=replica.name,
+        command=command(replica.service, "serve"),
+        log=surroundings.logs / f"{replica.name}.log",
+        ready=http_ready(f"{replica.health_origin}/readyz"),
+        environment=service_environment(replica, surroundings),
+        stop_seconds=_STOP_SECONDS,
+        ready_seconds=60.0,
+        layer=_LAYERS[replica.service],
+    )
+
+
+def service_environment(replica: Replica, surroundings: Surroundings) -> dict[str, str]:
+    """Everything a replica is told."""
+    prefix = replica.service.upper()
+    own = {
+        f"{prefix}_NATS_URL": surroundings.nats_url,
+        f"{prefix}_HEALTH_HOST": LOOPBACK,
+        f"{prefix}_HEALTH_PORT": str(replica.health_port),
+        f"{prefix}_INSTANCE": replica.name,
+        f"{prefix}_PLANS_FILE": str(surroundings.plans),
+    }
+    if replica.service in SERVICES_WITH_TABLES:
+        own[f"{prefix}_DATABASE_URL"] = surroundings.database.url(replica.service)
+    if replica.service == "router":
+        own["ROUTER_PROFILES_FILE"] = str(surroundings.profiles)
+    if replica.service == "gateway":
+        own["GATEWAY_HOST"] = LOOPBACK
+        own["GATEWAY_PORT"] = str(replica.port)
+        own["GATEWAY_REUSE_PORT"] = str(replica.shares_port).lower()
+        own["GATEWAY_SIGNING_KEY"] = surroundings.signing_key
+    return environment({**own, **surroundings.extra})
 
 
 async def migrate(service: str, database: Database, *, log: Path) -> None:

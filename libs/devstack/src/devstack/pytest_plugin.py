@@ -1,6 +1,6 @@
 """Real NATS and Postgres for tests; loaded by the entry point of this package.
 
-One Postgres server per worker, a database of its own per test (a copy of a template, some 50 ms); a NATS server of its
+One Postgres server per worker, a database of its own per test (a copy of a template, some 200 ms); a NATS server of its
 own per test (some 50 ms). Nothing is shared between tests but the Postgres process.
 """
 
@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from chassis.bus import provision
 
+from chassis.bus import provision
 from devstack import programs
 from devstack.database import Database, copy_of, create, drop, roles
 from devstack.nats import RunningNats
 from devstack.nats import nats_server as run_nats
 from devstack.postgres import RunningPostgres, postgres_server
+from devstack.stack import Stack
 from devstack.unprivileged import remove_outside
 
-__all__ = ["Databases", "FreshDatabase"]
+__all__ = ["Databases", "FreshDatabase", "Stack", "short_folder"]
 
 FreshDatabase = Callable[..., Awaitable[Database]]
 
@@ -60,7 +61,7 @@ class Databases:
 
 
 @contextlib.contextmanager
-def _short_folder() -> Iterator[Path]:
+def short_folder() -> Iterator[Path]:
     """A temporary folder that other users can pass through: as root, Postgres runs as another one."""
     folder = Path(tempfile.mkdtemp(prefix="sr-"))
     folder.chmod(0o711)
@@ -74,14 +75,14 @@ def _short_folder() -> Iterator[Path]:
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """An empty folder for a `Stack` (pytest's own `tmp_path` is private to root, which Postgres is not)."""
-    with _short_folder() as folder:
+    with short_folder() as folder:
         yield folder
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres() -> AsyncIterator[RunningPostgres]:
     """The worker's server. Tests that halt a server start one of their own with `devstack.postgres.postgres_server`."""
-    with _short_folder() as folder:
+    with short_folder() as folder:
         async with postgres_server(folder / "postgres") as server:
             yield server
 
@@ -113,8 +114,8 @@ async def database(fresh_database: FreshDatabase) -> Database:
 
 @pytest_asyncio.fixture
 async def nats_server() -> AsyncIterator[RunningNats]:
-    """A server of this test's own without any stream; `nats_server.child` can be halted and started to play an outage."""
-    with _short_folder() as folder:
+    """A server of this test's own without any stream; halt and start `nats_server.child` to play an outage."""
+    with short_folder() as folder:
         async with run_nats(folder / "nats") as server:
             yield server
 

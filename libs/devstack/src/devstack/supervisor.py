@@ -50,11 +50,11 @@ class Supervised:
 
     async def start(self) -> None:
         """Begin it and wait until it is ready. Raises `StartFailed`; nothing is left running then."""
-        self._child = await Child.begin(self.program)
+        child = self._child = await Child.begin(self.program)
         try:
-            await _until_ready(self._child)
+            await _until_ready(child)
         except BaseException:
-            await asyncio.shield(self._child.end())
+            await asyncio.shield(child.end())
             raise
         self._watch = asyncio.create_task(self._keep_alive(), name=f"keep {self.name} alive")
         self._changed()
@@ -100,15 +100,16 @@ class Supervised:
         if self._child is not None:
             self._child.kill()
         try:
-            self._child = await Child.begin(self.program)
-            self._changed()
-            await _until_ready(self._child)
+            child = self._child = await Child.begin(self.program)
         except OSError as error:
             self._say(f"{self.name} could not be started again: {error}")
             return
+        self._changed()
+        try:
+            await _until_ready(child)
         except StartFailed as error:
             self._say(str(error))
-            await self._child.end()
+            await child.end()
             return
         self._say(f"{self.name} is back (pid {self.pid}, {time.monotonic() - began:.1f} s)")
 

@@ -1,4 +1,4 @@
-"""Postgres refuses to run as root. As root, these functions find it a user, a place and binaries that this user reaches.
+"""Postgres refuses to run as root. These functions find it a user, and a place and programs that the user can reach.
 
 Nobody's permissions are changed: a folder or program that the user cannot reach is replaced by one of ours below
 `/var/lib/smartroute`, and the user is told so. An ordinary user needs none of this.
@@ -37,11 +37,11 @@ def account_for_postgres() -> Account | None:
 
 
 def place_for(folder: Path, account: Account | None, *, say: Say) -> Path:
-    """Where `account` can keep its data: `folder` itself if it can be reached, else a place below /var/lib/smartroute."""
+    """Where `account` can keep its data: `folder` if it can be reached, else a place below /var/lib/smartroute."""
     place = folder
     if account is not None and not can_pass(account, folder.parent):
         place = outside(folder)
-        say(f"{folder} lies in a private folder that user {account.name} cannot enter; Postgres keeps its data in {place}")
+        say(f"user {account.name} cannot enter {folder.parent}: Postgres keeps its data in {place}")
         make_folder(_OUTSIDE, mode=0o755)
     return place
 

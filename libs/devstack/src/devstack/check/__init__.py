@@ -1,0 +1,1 @@
+"""`make check`: everything that can be known about the code without running the product."""

@@ -19,12 +19,16 @@ PayloadT = TypeVar("PayloadT", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Rpc(Generic[RequestT, ReplyT]):
-    """A subject that is asked and answers. Refusals are reply variants; a crash is a `Failure` reply."""
+    """A subject that is asked and answers. Refusals are reply variants; a crash is a `Failure` reply.
+
+    The first token of the subject is the service that answers; `asked_by` are those that ask.
+    """
 
     subject: str
     request: type[RequestT]
     reply: TypeAdapter[ReplyT]
     description: str
+    asked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,4 @@ class Signal(Generic[PayloadT]):
     subject: str
     payload: type[PayloadT]
     description: str
+    heard_by: tuple[str, ...] = ()

@@ -98,6 +98,7 @@ TOKEN_REVOKED: Signal[TokenRevoked] = Signal(
     subject="gateway.v1.token_revoked",
     payload=TokenRevoked,
     description="A service token was revoked; gateways drop it from their caches.",
+    heard_by=("gateway",),
 )
 
 
@@ -122,4 +123,5 @@ ATTEMPTS_FINISHED: Signal[AttemptsFinished] = Signal(
     subject="gateway.v1.attempts_finished",
     payload=AttemptsFinished,
     description="Results of upstream calls, batched; every router replica folds those of all gateways.",
+    heard_by=("router",),
 )

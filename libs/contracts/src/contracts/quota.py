@@ -71,6 +71,7 @@ RESERVE: Rpc[Reserve, ReserveReply] = Rpc(
     request=Reserve,
     reply=TypeAdapter(Annotated[ReserveReply, Field(discriminator="outcome")]),
     description="Hold one prompt of an account in its day and its month, or say why not.",
+    asked_by=("gateway",),
 )
 
 
@@ -98,6 +99,7 @@ READ_USAGE: Rpc[ReadUsage, UsageReply] = Rpc(
     request=ReadUsage,
     reply=TypeAdapter(Annotated[UsageReply, Field(discriminator="outcome")]),
     description="The plan and both windows of an account.",
+    asked_by=("gateway",),
 )
 
 
@@ -119,4 +121,5 @@ BLOCK_TOKEN: Rpc[BlockToken, BlockTokenReply] = Rpc(
     request=BlockToken,
     reply=TypeAdapter(Annotated[BlockTokenReply, Field(discriminator="outcome")]),
     description="Block a service token inside the reservation itself.",
+    asked_by=("gateway",),
 )

@@ -69,4 +69,5 @@ CHOOSE: Rpc[Choose, ChooseReply] = Rpc(
     request=Choose,
     reply=TypeAdapter(Annotated[ChooseReply, Field(discriminator="outcome")]),
     description="The ordered upstream targets of a request, by plan and alias.",
+    asked_by=("gateway",),
 )

@@ -1,0 +1,58 @@
+"""The router as one context manager: everything is built here, and taken down in reverse."""
+
+import importlib.metadata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chassis import bus, logs, telemetry
+from chassis.health import health_server
+from contracts.gateway import ATTEMPTS_FINISHED
+from contracts.router import CHOOSE
+from router.handlers import Handlers
+from router.settings import Settings
+from router.store import Store
+from router.switchboard import Switchboard
+
+SERVICE = "router"
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[None]:
+    """A router that answers while the block runs. Raises `ConfigurationRefused` or `BusError` when it cannot start."""
+    logs.configure(SERVICE, instance=settings.instance, level=settings.log_level)
+    version = importlib.metadata.version(f"smartroute-{SERVICE}")
+    recorded = telemetry.start(SERVICE, instance=settings.instance, version=version)
+    try:
+        async with answering(settings):
+            yield
+    finally:
+        recorded.shutdown()
+
+
+@asynccontextmanager
+async def answering(settings: Settings) -> AsyncIterator[None]:
+    """The same without the process's logs and telemetry, which exist once per process."""
+    store = Store(plans_file=settings.plans_file, profiles_file=settings.profiles_file)
+    switchboard = Switchboard(store.current)
+    handlers = Handlers(switchboard)
+    telemetry.meter.create_observable_gauge(
+        "smartroute.router.target.set_aside",
+        callbacks=[handlers.observe_targets],
+        description="1 while a target is set aside for its failures",
+    )
+    async with bus.connect(settings.nats_url, name=SERVICE, instance=settings.instance) as connection:
+
+        async def is_connected() -> bool:
+            return connection.is_connected
+
+        async def is_configured() -> bool:
+            return bool(store.current.candidates)
+
+        checks = {"nats": is_connected, "configuration": is_configured}
+        async with (
+            health_server(settings.health_host, settings.health_port, checks),
+            store.watching(switchboard.configure),
+        ):
+            await bus.hear(connection, ATTEMPTS_FINISHED, handlers.attempts_finished)
+            await bus.serve(connection, CHOOSE, handlers.choose, queue=SERVICE)
+            yield

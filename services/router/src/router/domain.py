@@ -1,0 +1,129 @@
+"""The rules of routing, as calculations: how a target's results set it aside, and in which order targets are tried.
+
+A target is set aside after three failures in a row, or when fewer than half of at least ten attempts succeed: for one
+second, doubling to thirty while probes fail. A refused key sets it aside for a minute, and an upstream's own
+Retry-After is obeyed at once. When the time is over, one request tries the target first (the probe); its success takes
+the target back. Time is an argument everywhere: seconds of one monotonic clock.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from contracts.gateway import AttemptFinished
+
+FAILURES_IN_A_ROW = 3
+SUCCESS_FLOOR = 0.5
+SUCCESS_WEIGHT = 0.1
+ATTEMPTS_TO_JUDGE = 10
+FIRST_PERIOD_SECONDS = 1.0
+LONGEST_PERIOD_SECONDS = 30.0
+REFUSED_KEY_SECONDS = 60.0
+# A provider that says "come back tomorrow" is asked again sooner: a probe costs one failover, a mistake costs a day.
+LONGEST_RETRY_AFTER_SECONDS = 600.0
+PROBE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is known of one target since it was last taken back. `until` is None unless it is set aside."""
+
+    success: float = 1.0
+    attempts: int = 0
+    failures_in_a_row: int = 0
+    until: float | None = None
+    period_seconds: float = 0.0
+    probe_until: float | None = None
+
+    @property
+    def is_set_aside(self) -> bool:
+        return self.until is not None
+
+    def is_due(self, now: float) -> bool:
+        """Whether the next request should probe the target: its time is over and no probe is out."""
+        return self.until is not None and now >= self.until and (self.probe_until is None or now >= self.probe_until)
+
+    def changes_at(self, now: float) -> float:
+        """When the passing of time alone changes the target's place next."""
+        return min((at for at in (self.until, self.probe_until) if at is not None and at > now), default=math.inf)
+
+
+HEALTHY = Health()
+
+
+def after(health: Health, attempt: AttemptFinished, *, now: float) -> Health:
+    """The health once `attempt` is known."""
+    if attempt.result == "ok":
+        return _after_success(health, now)
+    if health.until is not None:
+        return _after_failure_aside(health, attempt, health.until, now)
+    failed = replace(
+        health,
+        success=health.success * (1 - SUCCESS_WEIGHT),
+        attempts=health.attempts + 1,
+        failures_in_a_row=health.failures_in_a_row + 1,
+    )
+    is_judged = failed.attempts >= ATTEMPTS_TO_JUDGE and failed.success < SUCCESS_FLOOR
+    asked = _asked_seconds(attempt)
+    if asked is not None:
+        return replace(failed, until=now + asked, period_seconds=FIRST_PERIOD_SECONDS)
+    if failed.failures_in_a_row >= FAILURES_IN_A_ROW or is_judged:
+        return replace(failed, until=now + FIRST_PERIOD_SECONDS, period_seconds=FIRST_PERIOD_SECONDS)
+    return failed
+
+
+def probing(health: Health, *, now: float) -> Health:
+    """The health while a probe is out. Without a result it is given up: the request may never have been sent."""
+    return replace(health, probe_until=now + PROBE_SECONDS)
+
+
+def _after_success(health: Health, now: float) -> Health:
+    if health.until is None:
+        success = health.success * (1 - SUCCESS_WEIGHT) + SUCCESS_WEIGHT
+        return replace(health, success=success, attempts=health.attempts + 1, failures_in_a_row=0)
+    # Before its time is over, a success is an answer that had begun before the trouble: it proves nothing.
+    return HEALTHY if now >= health.until else health
+
+
+def _after_failure_aside(health: Health, attempt: AttemptFinished, until: float, now: float) -> Health:
+    asked = _asked_seconds(attempt)
+    if now < until:
+        # Requests that were under way when it was set aside: they fail together and count once.
+        return health if asked is None else replace(health, until=max(until, now + asked))
+    period = min(health.period_seconds * 2, LONGEST_PERIOD_SECONDS)
+    return replace(health, until=now + (period if asked is None else asked), period_seconds=period, probe_until=None)
+
+
+def _asked_seconds(attempt: AttemptFinished) -> float | None:
+    """For how long the upstream itself, or a refused key, keeps us away; None when we decide."""
+    if attempt.result == "refused_key":
+        return REFUSED_KEY_SECONDS
+    seconds = attempt.retry_after_seconds
+    if seconds is None or not seconds > 0:
+        return None
+    return min(seconds, LONGEST_RETRY_AFTER_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Targets in the order to try them. `probe` is the one that this order probes; it holds for one request.
+
+    Without a probe the order holds for every request before `good_until`, as long as no target's health changes.
+    """
+
+    targets: tuple[str, ...]
+    probe: str | None
+    good_until: float
+
+
+def order(targets: Sequence[str], health: Mapping[str, Health], *, now: float) -> Order:
+    """Best first: the probe that is due, the healthy ones, and those that are set aside last, never dropped.
+
+    When all are set aside, that says more about us than about them: the configured order stands.
+    """
+    known = [(target, health.get(target, HEALTHY)) for target in targets]
+    probe = next((target for target, state in known if state.is_due(now)), None)
+    # Sorting is stable and False sorts before True: within each group the configured order is kept.
+    ranked = sorted(known, key=lambda item: (item[0] != probe, item[1].is_set_aside))
+    good_until = min((state.changes_at(now) for _, state in known), default=math.inf)
+    return Order(tuple(target for target, _ in ranked), probe, good_until)

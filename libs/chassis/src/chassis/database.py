@@ -4,7 +4,7 @@ Administration goes through SQLModel on an async engine; the statements that are
 through psycopg directly (`connect`), because a session per request costs eight times the CPU.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import psycopg
@@ -73,7 +73,14 @@ async def connect(url: str) -> psycopg.AsyncConnection:
 
 
 @contextmanager
-def statement(operation: str, table: str, *, batch_size: int = 1, parent: SpanContext | None = None) -> Iterator[Span]:
+def statement(
+    operation: str,
+    table: str,
+    *,
+    batch_size: int = 1,
+    parent: SpanContext | None = None,
+    links: Sequence[SpanContext] = (),
+) -> Iterator[Span]:
     """A span around one round trip to Postgres, and `StoreAway` for its errors. Nothing of the values is recorded."""
     values: dict[str, AttributeValue] = {
         attributes.DB_SYSTEM: "postgresql",
@@ -82,5 +89,6 @@ def statement(operation: str, table: str, *, batch_size: int = 1, parent: SpanCo
         attributes.DB_SUMMARY: f"{operation} {table}",
         attributes.DB_BATCH_SIZE: batch_size,
     }
-    with telemetry.span(f"{operation} {table}", SpanKind.CLIENT, values=values, parent=parent) as span, store_errors():
+    name = f"{operation} {table}"
+    with telemetry.span(name, SpanKind.CLIENT, values=values, parent=parent, links=links) as span, store_errors():
         yield span

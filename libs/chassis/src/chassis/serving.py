@@ -43,11 +43,15 @@ async def serving(
     port: int,
     reuse_port: bool = False,
     grace_seconds: float = 5.0,
+    http: str | type[asyncio.Protocol] = "httptools",
 ) -> AsyncIterator[None]:
-    """Serve `app` while the block runs; on the way out accept nothing new and let open responses end, to a limit."""
+    """Serve `app` while the block runs; on the way out accept nothing new and let open responses end, to a limit.
+
+    `http` is a name or a class of uvicorn's for those who must guard the connection itself.
+    """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="off",
         access_log=False,

@@ -5,6 +5,7 @@ and a dictionary do the same for a fifth of the CPU; that is most of what an ask
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import AsyncIterator
@@ -14,13 +15,15 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import ConnectionClosedError, ConnectionDrainingError, ConnectionReconnectingError
+from nats.errors import Error as NatsError
 
 from chassis.bus.errors import BusError, PeerUnavailable
 
 log = logging.getLogger(__name__)
 
 NO_RESPONDERS = "503"
+# A stop must end although the server fell silent in the middle of it.
+DRAIN_SECONDS = 10.0
 
 
 class Bus:
@@ -57,14 +60,29 @@ class Bus:
         try:
             await self.client.publish(subject, data, reply=f"{self._inbox}.{token}", headers=headers)
             message = await reply
-        except (ConnectionClosedError, ConnectionDrainingError, ConnectionReconnectingError) as exc:
-            raise PeerUnavailable(subject, "not connected to NATS") from exc
+        except NatsError as exc:
+            raise PeerUnavailable(subject, f"not sent to NATS: {type(exc).__name__}") from exc
         finally:
             deadline.cancel()
             self._waiting.pop(token, None)
         if message.headers and not message.data and message.headers.get("Status") == NO_RESPONDERS:
             raise PeerUnavailable(subject, "no responders")
         return message
+
+    async def flush(self) -> None:
+        """Return when the server has seen all that was sent before. Raises nats-py's errors.
+
+        nats-py writes the PING of its `flush` ahead of what it has buffered: only the second one comes after that.
+        """
+        await self.client.flush()
+        await self.client.flush()
+
+    def fail_waiting(self) -> None:
+        """The connection is lost, and with it the replies that were under way: nobody waits for them any longer."""
+        for token, reply in list(self._waiting.items()):
+            del self._waiting[token]
+            if not reply.done():
+                reply.set_exception(PeerUnavailable("NATS", "connection lost"))
 
     async def _on_reply(self, message: Msg) -> None:
         reply = self._waiting.pop(message.subject[self._token_start :], None)
@@ -78,6 +96,22 @@ class Bus:
 
     async def drain(self) -> None:
         """Take no new asks, answer those that were taken, flush, close: a stop that loses nothing."""
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._drain()
+        except (NatsError, OSError) as exc:  # a time-out is an OSError, too
+            log.warning("stopped without NATS", extra={"error": type(exc).__name__})
+        finally:
+            with contextlib.suppress(NatsError, OSError):
+                await self.client.close()
+
+    async def _drain(self) -> None:
+        if self.client.is_connected:
+            # `Subscription.drain` stops listening on the word of a single flush, so an ask could slip in between and
+            # be lost: first make sure that the server sends us nothing more.
+            for subscription in self.served:
+                await self.client._send_unsubscribe(subscription._id)
+            await self.flush()
         for subscription in self.served:
             if self.client.is_connected:
                 await subscription.drain()  # type: ignore[no-untyped-call]
@@ -85,24 +119,39 @@ class Bus:
             await asyncio.gather(*self.tasks, return_exceptions=True)
         if self.client.is_connected:
             await self.client.drain()
-        else:
-            await self.client.close()
+
+
+class _Watch:
+    """Says in the log what happens to a connection: each thing once, not once per attempt to reconnect."""
+
+    def __init__(self) -> None:
+        self.bus: Bus | None = None
+        self._said: str | None = None
+
+    async def on_error(self, exc: Exception) -> None:
+        # A denied publish raises nothing in nats-py: this line is its only trace.
+        reason = f"{type(exc).__name__}: {exc}"
+        is_attempt = self.bus is None or not self.bus.is_connected
+        if is_attempt and reason == self._said:
+            return
+        self._said = reason if is_attempt else None
+        log.error("NATS reported an error", extra={"error": type(exc).__name__, "reason": str(exc)})
+
+    async def on_disconnected(self) -> None:
+        log.warning("NATS connection lost")
+        if self.bus is not None:
+            self.bus.fail_waiting()
+
+    async def on_reconnected(self) -> None:
+        self._said = None
+        log.info("NATS connection is back")
 
 
 @asynccontextmanager
 async def connect(url: str, *, name: str, instance: str, wait_seconds: float = 30.0) -> AsyncIterator[Bus]:
     """A connection for as long as the block runs. It reconnects for ever; the first connect gives up after a while."""
 
-    async def on_error(exc: Exception) -> None:
-        # A denied publish raises nothing in nats-py: this line is its only trace.
-        log.error("NATS reported an error", extra={"error": type(exc).__name__, "reason": str(exc)})
-
-    async def on_disconnected() -> None:
-        log.warning("NATS connection lost")
-
-    async def on_reconnected() -> None:
-        log.info("NATS connection is back")
-
+    watch = _Watch()
     try:
         client = await asyncio.wait_for(
             nats.connect(
@@ -112,16 +161,16 @@ async def connect(url: str, *, name: str, instance: str, wait_seconds: float = 3
                 reconnect_time_wait=0.25,
                 ping_interval=5,
                 max_outstanding_pings=2,
-                error_cb=on_error,
-                disconnected_cb=on_disconnected,
-                reconnected_cb=on_reconnected,
+                error_cb=watch.on_error,
+                disconnected_cb=watch.on_disconnected,
+                reconnected_cb=watch.on_reconnected,
                 skip_subject_validation=True,
             ),
             wait_seconds,
         )
     except TimeoutError as exc:
         raise BusError(f"NATS did not answer within {wait_seconds:g} s") from exc
-    bus = Bus(client, instance=instance)
+    bus = watch.bus = Bus(client, instance=instance)
     await bus.open_inbox()
     try:
         yield bus

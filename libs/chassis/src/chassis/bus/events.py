@@ -84,9 +84,10 @@ async def _publish_until(
             answer = json.loads(
                 (await bus.request(subject, data, headers=headers, timeout_seconds=attempt_seconds)).data
             )
-            if "seq" in answer:
+            # A refusal may carry a sequence, too (`"seq": 0`): the error decides.
+            if "error" not in answer:
                 return int(answer["seq"])
-            reason = str(answer.get("error", {}).get("description", "refused"))
+            reason = str(answer["error"].get("description", "refused"))
         except PeerUnavailable as exc:
             reason = exc.reason
         if time.monotonic() + RETRY_PAUSE_SECONDS >= deadline:
@@ -145,7 +146,7 @@ class _Consumer(Generic[PayloadT]):
             try:
                 readable.append((message, self._read(message)))
             except ValueError as exc:
-                await self._give_up(message, reason=f"unreadable: {type(exc).__name__}")
+                await give_up(self._bus, self._durable, message, reason=f"unreadable: {type(exc).__name__}")
         if not readable:
             return
         if await self._settled(readable):
@@ -153,9 +154,9 @@ class _Consumer(Generic[PayloadT]):
         elif len(readable) > 1:
             for message, delivery in readable:
                 if not await self._settled([(message, delivery)]):
-                    await self._retry_later(message)
+                    await retry_later(self._bus, self._durable, message)
         else:
-            await self._retry_later(readable[0][0])
+            await retry_later(self._bus, self._durable, readable[0][0])
         telemetry.message_process_duration.record(
             time.perf_counter() - began, {attributes.MESSAGING_DESTINATION: self._event.subject}
         )
@@ -212,28 +213,30 @@ class _Consumer(Generic[PayloadT]):
             trace=telemetry.parse_traceparent(header),
         )
 
-    async def _retry_later(self, message: Msg) -> None:
-        delivered = message.metadata.num_delivered
-        if delivered >= self._durable.max_deliver:
-            await self._give_up(message, reason=f"failed {delivered} times")
-        else:
-            await message.nak(delay=NAK_DELAY_SECONDS[min(delivered - 1, len(NAK_DELAY_SECONDS) - 1)])
 
-    async def _give_up(self, message: Msg, *, reason: str) -> None:
-        """Move a message to DEAD_LETTERS, as it came, and only then take it off the durable."""
-        sequence = message.metadata.sequence.stream
-        headers = {
-            "Nats-Msg-Id": f"{self._durable.name}:{sequence}",
-            "Smartroute-Reason": reason,
-            "Smartroute-Stream": self._durable.stream,
-            "Smartroute-Sequence": str(sequence),
-        }
-        subject = dead_letter_subject(self._durable)
-        try:
-            await _publish_until(self._bus, subject, message.data, headers, timeout_seconds=5.0)
-        except EventNotStored as exc:
-            log.error("dead letter refused", extra={"durable": self._durable.name, "reason": exc.reason})
-            await message.nak(delay=NAK_DELAY_SECONDS[-1])
-            return
-        log.error("message given up", extra={"durable": self._durable.name, "sequence": sequence, "reason": reason})
-        await message.term()
+async def retry_later(bus: Bus, durable: Durable, message: Msg, *, is_its_fault: bool = True) -> None:
+    """Ask for a message again, each time later; give it up when it has failed too often, if it is to blame at all."""
+    delivered = message.metadata.num_delivered
+    if is_its_fault and delivered >= durable.max_deliver:
+        await give_up(bus, durable, message, reason=f"failed {delivered} times")
+    else:
+        await message.nak(delay=NAK_DELAY_SECONDS[min(delivered - 1, len(NAK_DELAY_SECONDS) - 1)])
+
+
+async def give_up(bus: Bus, durable: Durable, message: Msg, *, reason: str) -> None:
+    """Move a message to DEAD_LETTERS, as it came, and only then take it off the durable."""
+    sequence = message.metadata.sequence.stream
+    headers = {
+        "Nats-Msg-Id": f"{durable.name}:{sequence}",
+        "Smartroute-Reason": reason,
+        "Smartroute-Stream": durable.stream,
+        "Smartroute-Sequence": str(sequence),
+    }
+    try:
+        await _publish_until(bus, dead_letter_subject(durable), message.data, headers, timeout_seconds=5.0)
+    except EventNotStored as exc:
+        log.error("dead letter refused", extra={"durable": durable.name, "reason": exc.reason})
+        await message.nak(delay=NAK_DELAY_SECONDS[-1])
+        return
+    log.error("message given up", extra={"durable": durable.name, "sequence": sequence, "reason": reason})
+    await message.term()

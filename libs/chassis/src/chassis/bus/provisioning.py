@@ -9,6 +9,8 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
+from chassis.bus.connection import Bus
+from chassis.bus.errors import BusError
 from contracts import streams
 
 
@@ -59,3 +61,11 @@ async def _provision_durable(client: Client, durable: streams.Durable) -> None:
             max_ack_pending=durable.max_ack_pending,
         ),
     )
+
+
+async def require(bus: Bus, durable: streams.Durable) -> None:
+    """Raise `BusError` unless the durable was provisioned."""
+    try:
+        await bus.client.jsm().consumer_info(durable.stream, durable.name)
+    except NotFoundError as exc:
+        raise BusError(f"durable {durable.name} of stream {durable.stream} is missing: provision first") from exc

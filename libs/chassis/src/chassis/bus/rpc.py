@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ValidationError
 
@@ -75,6 +76,8 @@ async def serve(
         task.add_done_callback(bus.tasks.discard)
 
     bus.served.append(await bus.client.subscribe(rpc.subject, queue=queue, cb=on_message))
+    # Whoever is told that this service is ready may ask at once: the server has to know the subscription by then.
+    await bus.flush()
 
 
 async def _handle(
@@ -84,17 +87,7 @@ async def _handle(
     values = tracing.values("process", "process", rpc.subject)
     parent = telemetry.parse_traceparent((message.headers or {}).get(telemetry.TRACEPARENT))
     with telemetry.span(f"process {rpc.subject}", SpanKind.CONSUMER, values=values, parent=parent) as span:
-        reply: object
-        try:
-            reply = await handler(rpc.request.model_validate_json(message.data))
-        except ValidationError:
-            reply = Failure(code="malformed", message="the request is not what the contract says")
-        except TryLater as exc:
-            log.warning("ask not answered, store away", extra={"subject": rpc.subject, "reason": str(exc)})
-            reply = Failure(code="unavailable", message="a store is away")
-        except Exception:  # the edge: whatever broke, the caller gets an answer now
-            log.exception("handler crashed", extra={"subject": rpc.subject})
-            reply = Failure(code="crashed", message="internal error")
+        reply = await _reply(rpc, handler, message.data)
         if isinstance(reply, Failure):
             telemetry.mark_failed(span, reply.code)
         await _answer(message, reply)
@@ -103,6 +96,28 @@ async def _handle(
     )
 
 
+async def _reply(
+    rpc: Rpc[RequestT, ReplyT], handler: Callable[[RequestT], Awaitable[ReplyT | Failure]], raw: bytes
+) -> ReplyT | Failure:
+    try:
+        request = rpc.request.model_validate_json(raw)
+    except ValidationError:
+        return Failure(code="malformed", message="the request is not what the contract says")
+    try:
+        return await handler(request)
+    except TryLater as exc:
+        log.warning("ask not answered, store away", extra={"subject": rpc.subject, "reason": str(exc)})
+        return Failure(code="unavailable", message="a store is away")
+    except Exception:  # the edge: whatever broke, the caller gets an answer now
+        log.exception("handler crashed", extra={"subject": rpc.subject})
+        return Failure(code="crashed", message="internal error")
+
+
 async def _answer(message: Msg, reply: object) -> None:
-    if message.reply and isinstance(reply, BaseModel):
+    if not message.reply or not isinstance(reply, BaseModel):
+        return
+    try:
         await message.respond(reply.model_dump_json().encode())
+    except NatsError as exc:
+        # The asker has its deadline, and every ask may be repeated.
+        log.warning("reply not sent", extra={"subject": message.subject, "error": type(exc).__name__})

@@ -33,3 +33,4 @@ async def hear(bus: Bus, signal: Signal[PayloadT], listener: Callable[[PayloadT]
         listener(payload)
 
     bus.served.append(await bus.client.subscribe(signal.subject, cb=on_message))
+    await bus.flush()

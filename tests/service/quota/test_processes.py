@@ -1,0 +1,127 @@
+"""Several real quota processes: exact together, and stopped without losing an ask."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections import Counter
+from contextlib import AsyncExitStack
+from uuid import UUID, uuid4
+
+import pytest
+
+from chassis.bus import Bus, connect
+from contracts.quota import Denied, Granted
+from devstack.database import Database
+from devstack.pytest_plugin import FreshDatabase
+from tests.service.quota.quota_process import metrics, replica, reserve, variables
+from tests.service.quota.scene import rows
+
+
+@pytest.fixture
+async def database(fresh_database: FreshDatabase) -> Database:
+    return await fresh_database("quota")
+
+
+async def test_three_processes_and_sixty_four_callers_hold_exactly_the_limit(database: Database, nats_url: str) -> None:
+    """Every caller repeats one request in five under the same id, as a gateway does after a time-out."""
+    account_id = uuid4()
+    answers: dict[UUID, set[str]] = {}
+
+    async def caller(bus: Bus) -> None:
+        for number in range(12):
+            request_id = uuid4()
+            for _ in range(2 if number % 5 == 0 else 1):
+                reply = await reserve(bus, account_id, request_id=request_id)
+                answers.setdefault(request_id, set()).add(reply.outcome)
+                assert isinstance(reply, Granted | Denied)
+
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(replica(database, nats_url)) for _ in range(3)]
+        buses = [await stack.enter_async_context(connect(nats_url, name="t", instance=str(n))) for n in range(2)]
+        await asyncio.gather(*(caller(buses[n % 2]) for n in range(64)))
+        shares = ["smartroute_quota_reservations_total" in await metrics(each) for each in replicas]
+    assert all(shares), "every replica decided some"
+    assert Counter(tuple(sorted(given)) for given in answers.values()) == {
+        ("granted",): 200,
+        ("denied",): 64 * 12 - 200,
+    }
+    assert await rows(database, "SELECT count(*) FROM quota.reservations") == [(200,)]
+    assert set(await rows(database, "SELECT kind, used, reserved FROM quota.windows")) == {
+        ("day", 0, 200),
+        ("month", 0, 200),
+    }
+
+
+async def test_a_process_that_is_told_to_stop_answers_what_it_was_asked(database: Database, nats_url: str) -> None:
+    async with (
+        replica(database, nats_url) as leaving,
+        replica(database, nats_url),
+        connect(nats_url, name="t", instance="t") as bus,
+    ):
+        await reserve(bus, uuid4())
+        asked = []
+        for wave in range(20):
+            asked += [asyncio.create_task(reserve(bus, uuid4())) for _ in range(20)]
+            if wave == 8:
+                leaving.child.tell(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+        replies = await asyncio.gather(*asked)
+        code = await asyncio.wait_for(leaving.child.ended(), 15)
+        log = leaving.log.read_text()
+    assert Counter(reply.outcome for reply in replies) == {"granted": 400}
+    assert code == 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert [line["message"] for line in lines if line["level"] in ("ERROR", "CRITICAL")] == []
+
+
+async def test_a_killed_process_takes_no_prompt_with_it(database: Database, nats_url: str) -> None:
+    account_id = uuid4()
+    requests = [uuid4() for _ in range(150)]
+
+    async def stubborn(bus: Bus, request_id: UUID) -> str:
+        for _ in range(20):
+            try:
+                async with asyncio.timeout(0.5):
+                    reply = await reserve(bus, account_id, request_id=request_id)
+            except TimeoutError:
+                continue
+            return reply.outcome
+        return "never answered"
+
+    async with (
+        replica(database, nats_url) as dying,
+        replica(database, nats_url),
+        connect(nats_url, name="t", instance="t") as bus,
+    ):
+        asked = [asyncio.create_task(stubborn(bus, request_id)) for request_id in requests]
+        await asyncio.sleep(0.005)
+        dying.child.kill()
+        outcomes = await asyncio.gather(*asked)
+    assert Counter(outcomes) == {"granted": 150}
+    assert await rows(database, "SELECT count(*) FROM quota.reservations") == [(150,)]
+    assert set(await rows(database, "SELECT used, reserved FROM quota.windows")) == {(0, 150)}
+
+
+async def test_the_configuration_can_be_checked_without_touching_anything(database: Database) -> None:
+    async def check(environment: dict[str, str]) -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "quota",
+            "check-config",
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    good = variables(database, "nats://127.0.0.1:1")
+    code, out, _ = await check(good)
+    assert (code, "version 1" in out) == (0, True)
+    code, _, err = await check(good | {"QUOTA_PLANS_FILE": "/nowhere.yaml"})
+    assert (code, "/nowhere.yaml" in err) == (2, True)
+    code, _, err = await check(good | {"QUOTA_BATCH_LIMIT": "none"})
+    assert (code, "QUOTA_BATCH_LIMIT" in err) == (2, True)
+    assert database.passwords["quota"] not in err

@@ -1,0 +1,1 @@
+"""Subscriptions and the ledger: who has which plan since when, and one line for every request that ended."""

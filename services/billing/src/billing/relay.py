@@ -1,0 +1,98 @@
+"""The outbox: what was committed is told, once per revision, whenever this process or its peers crash.
+
+A change is a committed row first. The relay publishes unpublished rows in the order of (account, revision) under an id
+made of both, then marks them. A crash in between publishes the same id again, which the stream drops; a consumer that
+hears it twice all the same knows the revision.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from billing.domain import Change
+from billing.store import Store
+from chassis.bus import Bus, EventNotStored, publish
+from chassis.database import StoreAway
+from contracts.billing import SUBSCRIPTION_CHANGED, SubscriptionChanged
+
+log = logging.getLogger(__name__)
+
+# Changes made by the command line wake nobody: they are found by looking.
+POLL_SECONDS = 1.0
+BATCH = 100
+
+
+class Relay:
+    """Publishes what waits in the outbox while `running`."""
+
+    def __init__(self, store: Store, bus: Bus, *, publish_timeout_seconds: float) -> None:
+        self._store = store
+        self._bus = bus
+        self._publish_timeout_seconds = publish_timeout_seconds
+        self._awake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something to publish: do not wait for the next look."""
+        self._awake.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Publish while the block runs. A crash of the relay ends the process rather than leaving it mute."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self._run(), name="outbox relay")
+            try:
+                yield
+            finally:
+                task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            self._awake.clear()
+            try:
+                while await self.publish_waiting() == BATCH:
+                    pass
+            except StoreAway as exc:
+                log.warning("outbox not read, store away", extra={"reason": str(exc)})
+            except EventNotStored as exc:
+                log.warning("outbox not published, trying again", extra={"reason": exc.reason})
+            try:
+                await asyncio.wait_for(self._awake.wait(), POLL_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def publish_waiting(self) -> int:
+        """Publish one batch and say how many. Raises `EventNotStored`; what was stored before it is marked."""
+        failure: EventNotStored | None = None
+        published = 0
+        async with self._store.outbox(limit=BATCH) as outbox:
+            for change in outbox.waiting:
+                try:
+                    await self._publish(change)
+                except EventNotStored as exc:
+                    failure = exc
+                    break
+                await outbox.mark_published(change)
+                published += 1
+        if failure is not None:
+            raise failure
+        return published
+
+    async def _publish(self, change: Change) -> None:
+        await publish(
+            self._bus,
+            SUBSCRIPTION_CHANGED,
+            SubscriptionChanged(
+                account_id=change.account_id,
+                plan=change.plan,
+                revision=change.revision,
+                effective_at=change.effective_at,
+            ),
+            event_id=change.event_id,
+            subject=str(change.account_id),
+            timeout_seconds=self._publish_timeout_seconds,
+        )
+        log.info(
+            "subscription changed",
+            extra={"account_id": str(change.account_id), "plan": change.plan, "revision": change.revision},
+        )

@@ -1,0 +1,172 @@
+"""The ledger: exactly one line per request, whatever is delivered how often, and nobody changes it afterwards."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from billing.domain import Settlement
+from billing.handlers import record_settlements
+from billing.store import LedgerFilter, Store
+from chassis import bus
+from chassis.database import create_engine
+from contracts.gateway import REQUEST_SETTLED
+from contracts.outcomes import Outcome
+from contracts.streams import BILLING_REQUESTS
+from devstack.probes import until
+from devstack.pytest_plugin import FreshDatabase
+from tests.service.billing.billing_process import Billing, a_settlement, settle, stored
+
+
+@pytest_asyncio.fixture
+async def billing(fresh_database: FreshDatabase, nats_url: str) -> Billing:
+    return Billing(await fresh_database("billing"), nats_url)
+
+
+@pytest_asyncio.fixture
+async def store(billing: Billing) -> AsyncIterator[Store]:
+    url = billing.database.url("billing")
+    store = Store(create_engine(url), url)
+    yield store
+    await store.close()
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+async def test_every_outcome_gets_a_line_and_only_the_charged_ones_cost_a_prompt(
+    store: Store, outcome: Outcome
+) -> None:
+    settled = a_settlement(outcome)
+    await store.record([Settlement(settled, 1)])
+    (line,) = await store.ledger(LedgerFilter())
+    assert (line.outcome, line.prompts) == (outcome.value, 1 if outcome in ("completed", "client_gone_late") else 0)
+
+
+async def test_a_line_holds_what_the_settlement_said(store: Store) -> None:
+    settled = a_settlement(day=date(2026, 2, 28), month=date(2026, 2, 1), error_code="upstream_timeout")
+    await store.record([Settlement(settled, 41)])
+    (line,) = await store.ledger(LedgerFilter(request_id=settled.request_id))
+    said = settled.model_dump(exclude={"tokens", "timings", "started_at", "ended_at"})
+    assert said == {name: getattr(line, name) for name in said}
+    assert (line.input_tokens, line.cached_input_tokens, line.output_tokens, line.reasoning_tokens) == (11, 3, 7, 2)
+    assert (line.tokens_source, line.event_time, line.stream_sequence) == ("provider", settled.ended_at, 41)
+    assert 0 <= (line.recorded_at - settled.ended_at).total_seconds() < 60
+
+
+async def test_the_same_message_again_changes_nothing(store: Store, billing: Billing) -> None:
+    settlement = Settlement(a_settlement(), 7)
+    first = await store.record([settlement])
+    again = await store.record([settlement])
+    assert (len(first.ages_seconds), len(again.ages_seconds), again.conflicts) == (1, 0, 0)
+    assert await billing.rows("SELECT * FROM billing.settlement_conflicts") == []
+
+
+async def test_of_two_settlements_the_first_in_the_stream_wins_and_the_other_is_kept_whole(
+    store: Store, billing: Billing
+) -> None:
+    winner = a_settlement(Outcome.COMPLETED)
+    loser = winner.model_copy(update={"outcome": Outcome.EXPIRED})
+    # Out of order inside the batch: the place in the stream decides.
+    recorded = await store.record([Settlement(loser, 9), Settlement(winner, 8)])
+    again = await store.record([Settlement(loser, 9)])
+    (line,) = await store.ledger(LedgerFilter())
+    (conflict,) = await billing.rows("SELECT * FROM billing.settlement_conflicts")
+    assert (line.outcome, line.stream_sequence) == ("completed", 8)
+    assert (conflict["request_id"], conflict["stream_sequence"]) == (winner.request_id, 9)
+    assert conflict["payload"] == loser.model_dump(mode="json")
+    assert (recorded.conflicts, again.conflicts, recorded.late_firsts) == (1, 0, [])
+
+
+async def test_a_first_settlement_that_comes_too_late_is_kept_and_reported(store: Store) -> None:
+    settled = a_settlement()
+    await store.record([Settlement(settled, 9)])
+    recorded = await store.record([Settlement(settled, 8)])
+    assert (recorded.conflicts, recorded.late_firsts) == (1, [settled.request_id])
+
+
+async def test_two_replicas_with_the_same_batch_write_one_line_each_and_no_conflict(
+    store: Store, billing: Billing
+) -> None:
+    url = billing.database.url("billing")
+    other = Store(create_engine(url), url)
+    batch = [Settlement(a_settlement(), sequence) for sequence in range(1, 201)]
+    try:
+        results = await asyncio.gather(store.record(batch), other.record(batch))
+    finally:
+        await other.close()
+    assert sum(len(result.ages_seconds) for result in results) == 200
+    assert [result.conflicts for result in results] == [0, 0]
+    assert len(await billing.rows("SELECT id FROM billing.ledger")) == 200
+
+
+async def test_duplicates_on_the_stream_make_one_line_per_request(store: Store, billing: Billing) -> None:
+    settlements = [a_settlement() for _ in range(30)]
+    async with billing.bus() as connection:
+        await settle(connection, *settlements, twice=True)
+        async with bus.consume(connection, REQUEST_SETTLED, BILLING_REQUESTS, record_settlements(store)):
+            lines = await billing.wait_for_lines(30)
+
+            async def all_kept() -> bool:
+                return len(await billing.rows("SELECT 1 AS one FROM billing.settlement_conflicts")) == 30
+
+            assert await until(all_kept, within_seconds=10)
+    assert len(await stored(billing.nats_url, "REQUESTS")) == 60
+    assert [line["request_id"] for line in lines] == [settled.request_id for settled in settlements]
+
+
+async def test_a_poisoned_message_holds_up_nobody_and_is_not_lost(store: Store, billing: Billing) -> None:
+    good = [a_settlement() for _ in range(10)]
+    # Postgres text cannot hold this character: the contract allows it, the statement fails.
+    poison = a_settlement(error_code="broken\x00")
+    async with billing.bus() as connection:
+        await settle(connection, *good[:5], poison)
+        await connection.request(REQUEST_SETTLED.subject, b'{"no": "event"}', headers=None, timeout_seconds=5)
+        await settle(connection, *good[5:])
+        async with bus.consume(connection, REQUEST_SETTLED, BILLING_REQUESTS, record_settlements(store)):
+            lines = await billing.wait_for_lines(10)
+        info = await connection.client.jsm().consumer_info("REQUESTS", BILLING_REQUESTS.name)
+    assert {line["request_id"] for line in lines} == {settled.request_id for settled in good}
+    assert await stored(billing.nats_url, "DEAD_LETTERS") == [b'{"no": "event"}']
+    assert (info.num_ack_pending, info.num_pending) == (1, 0), "the poisoned settlement waits for its next try"
+
+
+@pytest.mark.parametrize("table", ["ledger", "settlement_conflicts"])
+@pytest.mark.parametrize(
+    "verb", ["UPDATE billing.{} SET recorded_at = now()", "DELETE FROM billing.{}", "TRUNCATE billing.{}"]
+)
+async def test_the_runtime_role_cannot_change_what_is_written(billing: Billing, table: str, verb: str) -> None:
+    async with await psycopg.AsyncConnection.connect(billing.database.url("billing")) as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute(verb.format(table).encode())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE billing.subscription_changes SET plan = 'max'",
+        "UPDATE billing.subscription_changes SET revision = 9, actor = 'nobody'",
+        "DELETE FROM billing.subscription_changes",
+        "DELETE FROM billing.subscriptions",
+        "ALTER TABLE billing.ledger DISABLE TRIGGER ALL",
+        "DROP TABLE billing.ledger",
+        "INSERT INTO billing.ledger (id) OVERRIDING SYSTEM VALUE VALUES (1)",
+    ],
+)
+async def test_the_runtime_role_cannot_rewrite_history(billing: Billing, statement: str) -> None:
+    async with await psycopg.AsyncConnection.connect(billing.database.url("billing")) as connection:
+        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.IntegrityError)):
+            await connection.execute(statement.encode())
+
+
+async def test_the_ledger_is_read_by_account_and_day_newest_last(store: Store) -> None:
+    account: UUID = uuid4()
+    mine = [a_settlement(account_id=account, day=date(2026, 3, day)) for day in (1, 2, 2, 3)]
+    others = [a_settlement(day=date(2026, 3, 2))]
+    await store.record([Settlement(settled, number) for number, settled in enumerate(mine + others, start=1)])
+    lines = await store.ledger(LedgerFilter(account_id=account, limit=3))
+    on_the_second = await store.ledger(LedgerFilter(account_id=account, day=date(2026, 3, 2)))
+    assert [line.request_id for line in lines] == [settled.request_id for settled in mine[1:]]
+    assert [line.request_id for line in on_the_second] == [settled.request_id for settled in mine[1:3]]

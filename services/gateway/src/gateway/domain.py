@@ -1,7 +1,12 @@
 """The rules of the gateway, as calculations: who calls, and what a request that is over owes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
+
+from contracts.outcomes import Outcome
+from contracts.quota import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +16,51 @@ class Caller:
     account_id: UUID
     token_id: UUID
     scopes: frozenset[str]
+
+
+class End(StrEnum):
+    """What ended an admitted request, as it was seen from here."""
+
+    ANSWERED = "answered"  # the model finished
+    REFUSED = "refused"  # the model's provider says the request is at fault
+    FAILED = "failed"  # no candidate left, or the one that had begun failed
+    CLIENT_GONE = "client_gone"
+    SHUTDOWN = "shutdown"  # we were told to stop, and the grace was over
+
+
+def outcome_of(end: End, *, call: int, has_begun: bool, has_content: bool) -> Outcome:
+    """The outcome of an admitted request (design.md §4).
+
+    `call` is its place in the turn: those after the first ride on the prompt of the first, however they end.
+    `has_begun` says whether anything of the answer has left for the client, `has_content` whether the model said
+    anything: content, a refusal or a tool call.
+    """
+    if call > 1:
+        return Outcome.CONTINUATION
+    match end:
+        case End.ANSWERED:
+            return Outcome.COMPLETED if has_content else Outcome.EMPTY
+        case End.REFUSED:
+            return Outcome.REJECTED_REQUEST
+        case End.FAILED:
+            return Outcome.UPSTREAM_BROKEN if has_begun else Outcome.UPSTREAM_UNAVAILABLE
+        case End.CLIENT_GONE:
+            return Outcome.CLIENT_GONE_LATE if has_begun else Outcome.CLIENT_GONE_EARLY
+        case End.SHUTDOWN:
+            return Outcome.GATEWAY_SHUTDOWN
+
+
+def binding_window(windows: Sequence[Window]) -> Window | None:
+    """The window with the fewest prompts left; of two equal ones the one that resets later. None: all are unlimited."""
+    limited = [window for window in windows if window.remaining is not None]
+    if not limited:
+        return None
+    return min(limited, key=lambda window: (window.remaining or 0, -window.resets_at.timestamp()))
+
+
+def spelled_duration(seconds: float) -> str:
+    """A duration as OpenAI writes it in `x-ratelimit-reset-*`: `6h12m3s`, from whole seconds, rounded up."""
+    whole = max(0, -int(-seconds // 1))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{left}s"

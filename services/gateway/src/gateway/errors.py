@@ -5,6 +5,7 @@ GatewayError
 ├── TokenForbidden           403 insufficient_permissions
 ├── RequestInvalid           400 with the code of the fault, and the parameter
 ├── ContextTooLong           400 context_length_exceeded
+├── RequestTimedOut          408 request_timeout
 ├── BodyTooLarge             413 request_too_large
 ├── HeadersTooLarge          431 headers_too_large
 ├── NotFound                 404 not_found
@@ -15,7 +16,16 @@ GatewayError
 ├── UpstreamUnavailable      502 upstream_unavailable
 ├── UpstreamTimedOut         504 upstream_timeout
 ├── UpstreamBroken           502 upstream_broken (after content began: only ever inside a stream)
+├── GatewayStopping          503 gateway_stopping
 └── InternalError            500 internal_error
+
+CommandFailed                 an end of a command of the operator; its text is printed, exit code 1
+├── AccountExists
+├── AccountUnknown
+├── TokenUnknown
+├── PlanUnknown
+├── ScopeUnknown
+└── NotInForce               a revocation that quota has not confirmed
 
 Texts are ours: nothing that a provider, a peer or a library said is ever part of one.
 """
@@ -66,10 +76,20 @@ class TokenForbidden(GatewayError):
 
 
 class RequestInvalid(GatewayError):
-    """The request cannot be understood or is not allowed; repeating it will not help."""
+    """The request cannot be understood or is not allowed; repeating it will not help. `faults` are its codes."""
 
     status = 400
     kind = "invalid_request_error"
+    code = "invalid_value"
+    faults: ClassVar[tuple[str, ...]] = (
+        "invalid_http",
+        "invalid_json",
+        "invalid_value",
+        "missing_required_parameter",
+        "request_refused",
+        "unsupported_parameter",
+        "unsupported_value",
+    )
 
     def __init__(self, message: str, *, code: str = "invalid_value", param: str | None = None) -> None:
         super().__init__(message, param=param)
@@ -83,6 +103,17 @@ class ContextTooLong(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("The input is longer than the context window of this model.", param="messages")
+
+
+class RequestTimedOut(GatewayError):
+    """The client stopped in the middle of its request. The connection is closed: the rest may still come on it."""
+
+    status = 408
+    kind = "invalid_request_error"
+    code = "request_timeout"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The request was not complete after {seconds:g} s.", headers={"connection": "close"})
 
 
 class BodyTooLarge(GatewayError):
@@ -176,6 +207,69 @@ class UpstreamBroken(GatewayError):
         super().__init__("The model failed in the middle of its answer. Nothing was charged.")
 
 
+class GatewayStopping(GatewayError):
+    """This replica is being replaced and the grace for open answers is over."""
+
+    status = 503
+    code = "gateway_stopping"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway was replaced before the answer was complete. Nothing was charged; send it again.")
+
+
 class InternalError(GatewayError):
     def __init__(self) -> None:
         super().__init__("Internal error. Nothing was charged.")
+
+
+def catalogue() -> list[type[GatewayError]]:
+    """Every error that a customer can be told of, by status."""
+    found: list[type[GatewayError]] = []
+    waiting = GatewayError.__subclasses__()
+    while waiting:
+        kind = waiting.pop()
+        found.append(kind)
+        waiting += kind.__subclasses__()
+    return sorted(found, key=lambda kind: (kind.status, kind.__name__))
+
+
+def codes_of(kind: type[GatewayError]) -> tuple[str, ...]:
+    """The codes that errors of a class carry."""
+    return kind.faults if issubclass(kind, RequestInvalid) else (kind.code,)
+
+
+class CommandFailed(Exception):
+    """A command did not do what it was asked; the text says what is so now."""
+
+
+class AccountExists(CommandFailed):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is an account `{name}` already")
+
+
+class AccountUnknown(CommandFailed):
+    def __init__(self, account: str) -> None:
+        super().__init__(f"there is no account `{account}` (give its id or its name)")
+
+
+class TokenUnknown(CommandFailed):
+    def __init__(self, token_id: object) -> None:
+        super().__init__(f"there is no token `{token_id}`")
+
+
+class PlanUnknown(CommandFailed):
+    def __init__(self, plan: str, plans: Sequence[str]) -> None:
+        super().__init__(f"there is no plan `{plan}`; choose one of: {', '.join(plans)}")
+
+
+class ScopeUnknown(CommandFailed):
+    def __init__(self, scope: str, scopes: Sequence[str]) -> None:
+        super().__init__(f"there is no scope `{scope}`; choose from: {', '.join(scopes)}")
+
+
+class NotInForce(CommandFailed):
+    def __init__(self, token_id: object, reason: str) -> None:
+        super().__init__(
+            f"token {token_id} is marked as revoked, but the revocation is NOT in force: {reason}. "
+            "Running gateways go on trying; repeat the command to be told when it is."
+        )

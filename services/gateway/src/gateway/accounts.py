@@ -1,0 +1,158 @@
+"""Accounts and tokens as the operator handles them, and what a running gateway owes the others because of them.
+
+A row is written first and told second. What could not be told stays owed in the row (`announced_at`, `blocked_at` are
+null) and every running gateway pays such debts: repeated events and blocks change nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import uuid_utils
+
+from chassis.bus import Bus, BusError, PeerUnavailable, ask, publish, tell
+from chassis.database import StoreAway
+from contracts.failures import Failure
+from contracts.gateway import ACCOUNT_OPENED, TOKEN_REVOKED, AccountOpened, TokenRevoked
+from contracts.quota import BLOCK_TOKEN, BlockToken
+from gateway import tokens
+from gateway.auth import Authenticator
+from gateway.errors import AccountUnknown, NotInForce, TokenUnknown
+from gateway.store import Store
+from gateway.tables import Account, Token
+
+log = logging.getLogger(__name__)
+
+RELAY_BATCH = 100
+
+
+async def open_account(store: Store, *, name: str, plan: str | None) -> Account:
+    """Write an account and the debt of announcing it. Raises `AccountExists`."""
+    account = Account(account_id=_new_id(), name=name, plan=plan, opened_at=datetime.now(UTC))
+    await store.add_account(account)
+    return account
+
+
+async def announce(bus: Bus, store: Store, account: Account, *, timeout_seconds: float) -> None:
+    """Publish `account_opened` and note that it is stored. Raises `EventNotStored`; the debt stays then."""
+    opened = AccountOpened(
+        account_id=account.account_id, name=account.name, plan=account.plan, opened_at=account.opened_at
+    )
+    event_id = str(account.account_id)
+    await publish(bus, ACCOUNT_OPENED, opened, event_id=event_id, subject=event_id, timeout_seconds=timeout_seconds)
+    await store.note_announced(account.account_id)
+
+
+async def find_account(store: Store, account: str) -> Account:
+    """By id or name. Raises `AccountUnknown`."""
+    found = await store.find_account(account)
+    if found is None:
+        raise AccountUnknown(account)
+    return found
+
+
+async def issue_token(
+    store: Store, account: Account, *, name: str, scopes: tuple[str, ...], lifetime: timedelta | None = None
+) -> tuple[str, Token]:
+    """A new token and its row. The text exists here and nowhere else: it is shown once."""
+    secret = tokens.mint()
+    now = datetime.now(UTC)
+    token = Token(
+        token_id=_new_id(),
+        account_id=account.account_id,
+        digest=tokens.digest(secret.encode()),
+        name=name,
+        scopes=list(scopes),
+        last_four=secret[-4:],
+        created_at=now,
+        expires_at=now + lifetime if lifetime is not None else None,
+    )
+    await store.add_token(token)
+    return secret, token
+
+
+async def mark_revoked(store: Store, token_id: UUID) -> None:
+    """Write the revocation and the debt of telling quota. Raises `TokenUnknown`. Safe to repeat."""
+    if not await store.revoke_token(token_id):
+        raise TokenUnknown(token_id)
+
+
+async def block_token(bus: Bus, store: Store, token_id: UUID, *, timeout_seconds: float) -> None:
+    """Have quota refuse the token from now on. Raises `NotInForce`; the debt stays then."""
+    # First the hint, because it may get through where the answer does not.
+    await tell(bus, TOKEN_REVOKED, TokenRevoked(token_id=token_id))
+    try:
+        reply = await ask(bus, BLOCK_TOKEN, BlockToken(token_id=token_id), timeout_seconds=timeout_seconds)
+    except PeerUnavailable as exc:
+        raise NotInForce(token_id, exc.reason) from exc
+    if isinstance(reply, Failure):
+        raise NotInForce(token_id, f"quota failed ({reply.code})")
+    await store.note_blocked(token_id)
+
+
+async def pay_debts(bus: Bus, store: Store, *, timeout_seconds: float) -> None:
+    """Announce what is unannounced and block what is unblocked, once. Raises `BusError`, `NotInForce`."""
+    for account in await store.unannounced_accounts(limit=RELAY_BATCH):
+        await announce(bus, store, account, timeout_seconds=timeout_seconds)
+        log.info("account announced late", extra={"account_id": str(account.account_id)})
+    for token_id in await store.unblocked_tokens(limit=RELAY_BATCH):
+        await block_token(bus, store, token_id, timeout_seconds=timeout_seconds)
+        log.info("token blocked late", extra={"token_id": str(token_id)})
+
+
+@asynccontextmanager
+async def relaying(bus: Bus, store: Store, *, interval_seconds: float, timeout_seconds: float) -> AsyncIterator[None]:
+    """Pay debts every `interval_seconds` while the block runs."""
+
+    async def relay() -> None:
+        try:
+            await pay_debts(bus, store, timeout_seconds=timeout_seconds)
+        except (BusError, NotInForce) as exc:
+            log.warning("accounts or revocations still to be told", extra={"reason": str(exc)})
+
+    async with _every(interval_seconds, relay, name="relay accounts"):
+        yield
+
+
+@asynccontextmanager
+async def noting_use(store: Store, authenticator: Authenticator, *, interval_seconds: float) -> AsyncIterator[None]:
+    """Write `last_used_at` every `interval_seconds` while the block runs, and once more at its end."""
+
+    async def note() -> None:
+        used = authenticator.take_used()
+        if not used:
+            return
+        try:
+            await store.note_used(used, at=datetime.now(UTC), coarse=timedelta(seconds=interval_seconds))
+        except StoreAway as exc:
+            log.warning("use of tokens not noted", extra={"reason": str(exc), "tokens": len(used)})
+
+    async with _every(interval_seconds, note, name="note use of tokens"):
+        yield
+    await note()
+
+
+@asynccontextmanager
+async def _every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str) -> AsyncIterator[None]:
+    async def loop() -> None:
+        while True:
+            try:
+                await work()
+            except Exception as exc:  # the edge of a background task: one bad round must not be the last
+                log.error("background work crashed", extra={"work": name, "error": type(exc).__name__})
+            await asyncio.sleep(seconds)
+
+    task = asyncio.create_task(loop(), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _new_id() -> UUID:
+    return UUID(int=uuid_utils.uuid7().int)

@@ -1,0 +1,123 @@
+"""Whether a request may go on, and where to: quota and router, asked at the same time.
+
+The router needs the plan, which only quota knows for sure. The plan of the account's last request is a good guess; when
+quota says otherwise, the router is asked again.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.watched import Watched
+from contracts.plans import PlanCatalogue
+from contracts.quota import Denied, Granted, Reserve, Window
+from contracts.router import Choose, Chosen, Unroutable
+from gateway.domain import Caller, binding_window, spelled_duration
+from gateway.errors import AllowanceSpent
+from gateway.peers import PeerAway, Peers
+
+MAX_REMEMBERED_PLANS = 50_000
+UNLIMITED = "unlimited"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A granted request. `chosen` is None when the router could not say where it should go."""
+
+    granted: Granted
+    chosen: Chosen | None
+
+
+class Desk:
+    """Admits requests. One per process."""
+
+    def __init__(self, peers: Peers, plans: Watched[PlanCatalogue], *, instance: str) -> None:
+        self._peers = peers
+        self._plans = plans
+        self._instance = instance
+        self._plan_of: OrderedDict[UUID, str] = OrderedDict()
+
+    async def admit(self, caller: Caller, *, request_id: UUID, alias: str) -> Admission | Denied:
+        """Quota's word and the router's. Raises `PeerAway` when quota has none: then nothing is known to be held.
+
+        Not to be cancelled: a reservation that nobody waits for would never be settled.
+        """
+        reserve = Reserve(
+            request_id=request_id, account_id=caller.account_id, token_id=caller.token_id, gateway=self._instance
+        )
+        guess = self._plan_of.get(caller.account_id, self._plans.value.default_plan)
+        asking = asyncio.create_task(self._choose(request_id, plan=guess, alias=alias), name="choose")
+        try:
+            reply = await self._peers.reserve(reserve)
+        except PeerAway:
+            asking.cancel()
+            raise
+        self._remember(caller.account_id, reply.plan)
+        chosen = await asking
+        if isinstance(reply, Denied):
+            return reply
+        if reply.plan != guess:
+            chosen = await self._choose(request_id, plan=reply.plan, alias=alias)
+        return Admission(reply, chosen)
+
+    def effective_alias(self, plan: str, asked: str) -> str:
+        """What would be served, by our own copy of the catalogue; the asked alias when it does not know the plan."""
+        try:
+            return self._plans.value.effective_alias(plan=plan, asked=asked)
+        except KeyError:
+            return asked
+
+    async def _choose(self, request_id: UUID, *, plan: str, alias: str) -> Chosen | None:
+        try:
+            reply = await self._peers.choose(Choose(request_id=request_id, plan=plan, alias=alias))
+        except PeerAway:
+            return None
+        return None if isinstance(reply, Unroutable) or not reply.candidates else reply
+
+    def _remember(self, account_id: UUID, plan: str) -> None:
+        self._plan_of[account_id] = plan
+        self._plan_of.move_to_end(account_id)
+        if len(self._plan_of) > MAX_REMEMBERED_PLANS:
+            self._plan_of.popitem(last=False)
+
+
+def allowance_headers(reply: Granted | Denied, *, now: datetime) -> dict[str, str]:
+    """The headers on what is left (design.md §6), of the window with the fewest prompts left.
+
+    `x-ratelimit-reset-requests` is a duration in OpenAI's spelling (`6h12m3s`). An account without any limit has no
+    `x-ratelimit-*` headers, because clients read numbers there.
+    """
+    headers = {
+        "x-smartroute-daily-remaining": _remaining(reply.daily),
+        "x-smartroute-monthly-remaining": _remaining(reply.monthly),
+    }
+    window = binding_window((reply.daily, reply.monthly))
+    if window is not None:
+        headers["x-ratelimit-limit-requests"] = str(window.limit)
+        headers["x-ratelimit-remaining-requests"] = str(window.remaining)
+        headers["x-ratelimit-reset-requests"] = spelled_duration((window.resets_at - now).total_seconds())
+    if isinstance(reply, Granted):
+        turn = reply.turn
+        headers["x-smartroute-turn"] = f"{turn.turn_id}; call={turn.call}; calls={turn.calls}"
+    return headers
+
+
+def spent(denied: Denied, *, now: datetime) -> AllowanceSpent:
+    """The 429 for a window that is used up. The SDKs are told not to retry, and people when it will be open again."""
+    name, window = ("daily", denied.daily) if denied.reason == "daily_spent" else ("monthly", denied.monthly)
+    seconds = max(1, -int(-(window.resets_at - now).total_seconds() // 1))
+    return AllowanceSpent(
+        f"The {name} allowance of {window.limit} prompts of the plan `{denied.plan}` is spent. "
+        f"It resets at {window.resets_at:%Y-%m-%d %H:%M:%S} UTC.",
+        headers={
+            **allowance_headers(denied, now=now),
+            "retry-after": str(seconds),
+            "x-should-retry": "false",
+        },
+    )
+
+
+def _remaining(window: Window) -> str:
+    return UNLIMITED if window.remaining is None else str(window.remaining)

@@ -1,0 +1,192 @@
+"""The gateway as a running process: everything is made here, in order, and unmade in the opposite order."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.types import ASGIApp
+
+from chassis import bus
+from chassis.bus import Bus
+from chassis.database import create_engine
+from chassis.health import Check, health_server
+from chassis.migrations import is_current
+from chassis.serving import serving
+from chassis.watched import Watched
+from contracts.gateway import TOKEN_REVOKED, TokenRevoked
+from contracts.plans import PlanCatalogue
+from gateway import accounts
+from gateway.admission import Desk
+from gateway.api import build_api
+from gateway.auth import Authenticator
+from gateway.edge import Limits
+from gateway.exchange import AnswerLimits, Exchange
+from gateway.handlers.caller import build_caller
+from gateway.handlers.chat_completions import build_chat_completions
+from gateway.handlers.usage import build_read_usage
+from gateway.keys import ProviderKeys
+from gateway.peers import AttemptReports, Peers
+from gateway.protocol import HeaderLimits, guarded
+from gateway.settings import Settings
+from gateway.settlement import Settler
+from gateway.store import Store
+from gateway.turns import ToolCallIds
+from gateway.upstream import upstream
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[None]:
+    """Serve while the block runs. Leaving it first takes nothing new, then lets open responses end."""
+    plans = Watched(settings.plans_file, PlanCatalogue)
+    engine = create_engine(settings.database_url.get_secret_value())
+    store = Store(engine)
+    authenticator = build_authenticator(settings, store)
+    is_accepting = True
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        await stack.enter_async_context(plans.watching())
+        connection = await stack.enter_async_context(
+            bus.connect(settings.nats_url.get_secret_value(), name="gateway", instance=settings.instance)
+        )
+        await forget_revoked(connection, authenticator)
+        await stack.enter_async_context(_paying_debts(settings, connection, store, authenticator))
+
+        async def accepts() -> bool:
+            return is_accepting
+
+        checks = {"accepting": accepts, **_checks(engine, connection, store)}
+        await stack.enter_async_context(health_server(settings.health_host, settings.health_port, checks))
+        chat = await stack.enter_async_context(answering_chats(settings, connection, authenticator, plans=plans))
+        hot = {"/chat/completions": chat}
+        api = build_public(settings, connection, authenticator, plans=plans, hot=hot)
+        await stack.enter_async_context(
+            serving(
+                api,
+                host=settings.host,
+                port=settings.port,
+                reuse_port=settings.reuse_port,
+                grace_seconds=settings.grace_seconds,
+                http=guarded(_header_limits(settings)),
+            )
+        )
+        try:
+            yield
+        finally:
+            is_accepting = False
+
+
+def build_authenticator(settings: Settings, store: Store) -> Authenticator:
+    return Authenticator(
+        store,
+        cache_seconds=settings.token_cache_seconds,
+        refusal_cache_seconds=settings.token_refusal_cache_seconds,
+        cache_entries=settings.token_cache_entries,
+        lookup_timeout_seconds=settings.token_lookup_timeout_seconds,
+    )
+
+
+@asynccontextmanager
+async def answering_chats(
+    settings: Settings, connection: Bus, authenticator: Authenticator, *, plans: Watched[PlanCatalogue]
+) -> AsyncIterator[ASGIApp]:
+    """The chat endpoint, and what it needs while it runs. Leaving it settles what was cut off."""
+    previous_key = settings.previous_signing_key
+    peers = Peers(
+        connection,
+        reserve_timeout_seconds=settings.reserve_timeout_seconds,
+        choose_timeout_seconds=settings.choose_timeout_seconds,
+    )
+    async with upstream(ProviderKeys()) as providers:
+        exchange = Exchange(
+            Desk(peers, plans, instance=settings.instance),
+            providers,
+            Settler(connection, timeout_seconds=settings.settle_timeout_seconds),
+            AttemptReports(connection),
+            authenticator=authenticator,
+            tool_call_ids=ToolCallIds(
+                settings.signing_key.get_secret_value().encode(),
+                previous_key=previous_key.get_secret_value().encode() if previous_key is not None else None,
+            ),
+            limits=AnswerLimits(
+                answer_seconds=settings.answer_limit_seconds,
+                stall_seconds=settings.client_stall_seconds,
+                open_requests=settings.open_requests_limit,
+            ),
+        )
+        async with exchange.running():
+            yield build_chat_completions(
+                exchange,
+                authenticator,
+                plans,
+                body_limit_bytes=settings.body_limit_bytes,
+                body_timeout_seconds=settings.body_timeout_seconds,
+            )
+
+
+async def forget_revoked(connection: Bus, authenticator: Authenticator) -> None:
+    """Drop a token from the cache the moment that any replica or command says it is revoked."""
+
+    def on_revoked(revoked: TokenRevoked) -> None:
+        authenticator.forget(revoked.token_id)
+
+    await bus.hear(connection, TOKEN_REVOKED, on_revoked)
+
+
+def build_public(
+    settings: Settings,
+    connection: Bus,
+    authenticator: Authenticator,
+    *,
+    plans: Watched[PlanCatalogue],
+    hot: Mapping[str, ASGIApp],
+) -> ASGIApp:
+    """What customers reach. `hot` are the raw endpoints by their path."""
+    return build_api(
+        build_caller(authenticator),
+        plans=lambda: plans.value,
+        read_usage=build_read_usage(connection, timeout_seconds=settings.usage_timeout_seconds),
+        hot=hot,
+        limits=Limits(
+            header_bytes=settings.header_limit_bytes,
+            header_count=settings.header_limit_count,
+            body_bytes=settings.body_limit_bytes,
+        ),
+    )
+
+
+def _header_limits(settings: Settings) -> HeaderLimits:
+    return HeaderLimits(
+        size_bytes=settings.header_limit_bytes,
+        count=settings.header_limit_count,
+        timeout_seconds=settings.header_timeout_seconds,
+    )
+
+
+def _checks(engine: AsyncEngine, connection: Bus, store: Store) -> dict[str, Check]:
+    """What readiness asks. The plans are not in it: without good ones we do not start, and later the last good stay."""
+
+    async def nats() -> bool:
+        return connection.is_connected
+
+    async def schema() -> bool:
+        return await is_current(engine, "gateway")
+
+    return {"nats": nats, "database": store.answers, "schema": schema}
+
+
+@asynccontextmanager
+async def _paying_debts(
+    settings: Settings, connection: Bus, store: Store, authenticator: Authenticator
+) -> AsyncIterator[None]:
+    """The work beside requests: announce accounts, block revoked tokens, note the use of tokens."""
+    async with (
+        accounts.relaying(
+            connection,
+            store,
+            interval_seconds=settings.announce_interval_seconds,
+            timeout_seconds=settings.publish_timeout_seconds,
+        ),
+        accounts.noting_use(store, authenticator, interval_seconds=settings.token_use_interval_seconds),
+    ):
+        yield

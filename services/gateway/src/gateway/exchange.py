@@ -1,0 +1,229 @@
+"""The life of one chat request: admitted, answered, settled, and only then ended for the client.
+
+Whatever happens after a reservation is granted (a crash included), exactly one settlement is published, before the
+last bytes leave.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import traceback
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from chassis import telemetry
+from contracts.quota import Denied, Granted
+from gateway import measures
+from gateway.admission import Admission, Desk, allowance_headers, spent
+from gateway.auth import Authenticator
+from gateway.client import ClientResponse, ClientWatch
+from gateway.domain import Caller, End
+from gateway.endurance import to_the_end
+from gateway.errors import (
+    AuthenticationFailed,
+    ContextTooLong,
+    GatewayError,
+    GatewayStopping,
+    InternalError,
+    RequestInvalid,
+    ServiceUnavailable,
+    UpstreamTimedOut,
+)
+from gateway.held import ENDPOINT, Asked, Held, settled_of
+from gateway.http import ClientDisconnected, error_body, send_json
+from gateway.peers import AttemptReports, PeerAway
+from gateway.relay import Relay
+from gateway.settlement import Settler
+from gateway.turns import ToolCall, ToolCallIds
+from gateway.upstream import Upstream
+from gateway.wire.chat.encode import Identity
+from gateway.wire.sse import to_event
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """`answer_seconds`: the longest answer. `stall_seconds`: how long a client may take nothing. `open_requests`: at
+    once; it also bounds what can wait to be settled."""
+
+    answer_seconds: float = 3600.0
+    stall_seconds: float = 120.0
+    open_requests: int = 10_000
+
+
+class Exchange:
+    """Answers chat requests. One per process; `running` has to be entered around the HTTP server."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        upstream: Upstream,
+        settler: Settler,
+        reports: AttemptReports,
+        *,
+        authenticator: Authenticator,
+        tool_call_ids: ToolCallIds,
+        limits: AnswerLimits,
+    ) -> None:
+        self._desk = desk
+        self._upstream = upstream
+        self._settler = settler
+        self._reports = reports
+        self._authenticator = authenticator
+        self._tool_call_ids = tool_call_ids
+        self._limits = limits
+        self._open = 0
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """On the way out: requests that were cut off are settled, and what is kept is stored, each to a limit."""
+        async with self._settler.repeating(drain_seconds=STOP_SECONDS):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._none_open.wait(), STOP_SECONDS)
+                await self._reports.flush()
+
+    async def answer(self, asked: Asked) -> None:
+        """Send the answer. Raises a `GatewayError` when nothing has been sent yet, and `ClientDisconnected`."""
+        self._open += 1
+        self._none_open.clear()
+        try:
+            try:
+                held = await self._admit(asked)
+            except GatewayError as error:
+                measures.count_rejected(error, alias=asked.request.model, endpoint=ENDPOINT)
+                raise
+            await self._run(held)
+            await self._settle(held)
+            await _finish(held)
+        finally:
+            self._open -= 1
+            if self._open == 0:
+                self._none_open.set()
+
+    async def _admit(self, asked: Asked) -> Held:
+        if not self._settler.is_recording or self._open > self._limits.open_requests:
+            raise ServiceUnavailable
+        caller, request, context = asked.caller, asked.request, asked.context
+        try:
+            admission = await to_the_end(self._desk.admit(caller, request_id=context.request_id, alias=request.model))
+        except PeerAway as exc:
+            log.warning("not admitted", extra={"subject": exc.subject, "reason": exc.reason})
+            raise ServiceUnavailable from exc
+        now = datetime.now(UTC)
+        if isinstance(admission, Denied):
+            measures.describe_denied(trace.get_current_span(), caller, reason=admission.reason, plan=admission.plan)
+            if admission.reason == "token_blocked":
+                self._authenticator.forget(caller.token_id)
+                raise AuthenticationFailed
+            raise spent(admission, now=now)
+        return self._held(asked, admission, now)
+
+    def _held(self, asked: Asked, admission: Admission, now: datetime) -> Held:
+        granted, chosen, context = admission.granted, admission.chosen, asked.context
+        alias = chosen.alias if chosen is not None else self._desk.effective_alias(granted.plan, asked.request.model)
+        headers = allowance_headers(granted, now=now)
+        if asked.request.ignored:
+            headers["x-smartroute-ignored"] = ", ".join(asked.request.ignored)
+        response = ClientResponse(asked.send)
+        relay = Relay(
+            self._upstream,
+            self._reports,
+            response,
+            request=asked.request,
+            identity=Identity(f"chatcmpl-{context.request_id}", alias, int(context.started_at.timestamp())),
+            mint=partial(self._mint, granted, asked.caller),
+            headers=encoded(headers),
+        )
+        return Held(asked, granted, chosen, alias, headers, time.perf_counter(), relay, response)
+
+    def _mint(self, granted: Granted, caller: Caller, place: int) -> str:
+        made = ToolCall(granted.turn.turn_id, granted.turn.call, place)
+        return self._tool_call_ids.mint(made, account_id=caller.account_id)
+
+    async def _run(self, held: Held) -> None:
+        """Answer, and note how it ended. Raises nothing: a prompt is held, and has to be settled in any case."""
+        if held.chosen is None:
+            held.error = ServiceUnavailable()
+            return
+        watch = ClientWatch(held.asked.receive, held.response, stall_seconds=self._limits.stall_seconds)
+        labels = measures.chat_labels(held.alias)
+        with telemetry.span(f"chat {held.alias}", SpanKind.CLIENT, values=labels) as span:
+            began = time.perf_counter()
+            try:
+                async with asyncio.timeout(self._limits.answer_seconds):
+                    await held.relay.run(held.chosen.candidates)
+                held.end = End.ANSWERED
+            except (ContextTooLong, RequestInvalid) as error:
+                held.end, held.error = End.REFUSED, error
+            except GatewayError as error:
+                held.error = error
+            except TimeoutError:
+                held.error = UpstreamTimedOut()
+            except asyncio.CancelledError:
+                _accept_cancellation()
+                held.end, held.error = (End.CLIENT_GONE, None) if watch.is_gone else (End.SHUTDOWN, GatewayStopping())
+            except Exception as exc:  # the prompt must not stay held because of a fault of ours
+                log.error("answer crashed", extra={"error": type(exc).__name__, "at": _place_of(exc)})
+                held.error = InternalError()
+            finally:
+                watch.stop()
+            measures.record_chat(span, held, labels=labels, seconds=time.perf_counter() - began)
+
+    async def _settle(self, held: Held) -> None:
+        settled = settled_of(held, now=datetime.now(UTC), clock=time.perf_counter())
+        await self._settler.settle(settled)
+        measures.count(settled.outcome, alias=held.alias, endpoint=ENDPOINT)
+        measures.describe_server(trace.get_current_span(), settled)
+        if held.relay.usage is not None and not held.relay.usage.is_plausible:
+            log.warning("implausible usage corrected", extra={"target": held.relay.target})
+
+
+async def _finish(held: Held) -> None:
+    """The last bytes, or the error in their place."""
+    relay, response = held.relay, held.response
+    if held.end is End.CLIENT_GONE:
+        raise ClientDisconnected
+    if held.error is not None:
+        if not relay.has_begun:
+            held.error.headers.update(held.headers)
+            raise held.error
+        # In the middle of a stream: OpenAI's error object as an event, and an end without [DONE].
+        await response.send(to_event(error_body(held.error)), is_last=True)
+    elif held.asked.request.is_stream:
+        if not relay.has_begun:
+            await response.start_stream(encoded(held.headers))
+        await response.send(relay.last_bytes, is_last=True)
+    else:
+        await send_json(held.asked.send, 200, relay.last_bytes, encoded(held.headers))
+
+
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI takes them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _accept_cancellation() -> None:
+    """The cancellation is dealt with here: the task goes on to settle and to say goodbye."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def _place_of(exc: Exception) -> list[str]:
+    """Where it happened, without the exception's text: that may carry what a customer sent."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(exc.__traceback__)][-20:]

@@ -1,0 +1,103 @@
+"""The OpenAPI description of the public interface: what FastAPI knows of its endpoints, and `openapi_chat.yaml`.
+
+The file `openapi.json` beside the package's sources is generated from here and compared by a test.
+"""
+
+import json
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml
+from fastapi import Request
+
+from contracts import quota
+from contracts.plans import PlanCatalogue
+from gateway.api import BASE_PATHS, build_rare
+from gateway.domain import Caller
+from gateway.errors import catalogue, codes_of
+
+FILE = Path(__file__).parents[2] / "openapi.json"
+
+# A node of the description. It is JSON of any shape.
+Node = dict[str, Any]
+
+
+def document_text() -> str:
+    """As it is committed."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def document() -> Node:
+    """One OpenAPI 3.1 document. Both base paths are servers, so every path is written once."""
+    own = yaml.safe_load(resources.files("gateway").joinpath("openapi_chat.yaml").read_text(encoding="utf-8"))
+    known = _known_to_fastapi()
+    components = own["components"]
+    schemas = {**known["components"]["schemas"], **components["schemas"]}
+    paths = {**own["paths"], **known["paths"]}
+    admitted = own["x-admitted-headers"]
+    for path in paths.values():
+        for operation in path.values():
+            _complete(operation, own, admitted)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Smart Route",
+            "version": metadata.version("smartroute-gateway"),
+            "description": "One OpenAI-compatible endpoint with plans and exact quotas.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": base} for base in BASE_PATHS],
+        "security": [{"serviceToken": []}],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "securitySchemes": components["securitySchemes"],
+            "headers": components["headers"],
+            "schemas": dict(sorted(schemas.items())),
+        },
+    }
+
+
+def _known_to_fastapi() -> Node:
+    """FastAPI's own description, without a base path and without its own kind of error."""
+
+    async def caller(_: Request) -> Caller:
+        raise AssertionError("built to be described, not to be called")
+
+    def plans() -> PlanCatalogue:
+        raise AssertionError("built to be described, not to be called")
+
+    async def read_usage(_: UUID) -> quota.Usage:
+        raise AssertionError("built to be described, not to be called")
+
+    known: Node = build_rare(caller, plans=plans, read_usage=read_usage, bases=[""]).openapi()
+    for path in known["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        known["components"]["schemas"].pop(name, None)
+    return known
+
+
+def _complete(operation: Node, own: Node, admitted: Node) -> None:
+    """Add the errors of an operation, and the headers of its responses."""
+    errors = own["x-errors"]
+    for status in sorted({*errors["everywhere"], *errors[operation["operationId"]]}):
+        operation["responses"][status] = {
+            "description": _meanings(int(status)),
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }
+    for status, response in operation["responses"].items():
+        headers = dict(own["x-common-headers"])
+        if response.get("headers") == {"$ref": "#/x-admitted-headers"} or status == "429":
+            headers |= admitted
+        for name in {"429": ("retry-after", "x-should-retry"), "503": ("retry-after",)}.get(status, ()):
+            headers[name] = {"$ref": f"#/components/headers/{name}"}
+        response["headers"] = headers
+
+
+def _meanings(status: int) -> str:
+    """The codes that a status can carry, from the catalogue of errors."""
+    codes = sorted({code for kind in catalogue() if kind.status == status for code in codes_of(kind)})
+    return "`" + "`, `".join(codes) + "`"

@@ -1,0 +1,103 @@
+"""What the gateway asks its peers on the way of a request, and what it tells them of providers.
+
+An ask that got no answer is repeated once with the same request id, within the deadline: both are idempotent. After
+that the peer counts as away, and the gateway admits nothing.
+"""
+
+import asyncio
+import logging
+import time
+
+from chassis.bus import Bus, PeerUnavailable, ask, tell
+from contracts.endpoint import ReplyT, RequestT, Rpc
+from contracts.failures import Failure
+from contracts.gateway import ATTEMPTS_FINISHED, AttemptFinished, AttemptsFinished
+from contracts.quota import RESERVE, Denied, Granted, Reserve
+from contracts.router import CHOOSE, Choose, Chosen, Unroutable
+
+log = logging.getLogger(__name__)
+
+REPEAT_PAUSE_SECONDS = 0.05
+REPORT_DELAY_SECONDS = 0.05
+MAX_REPORTED = 1000
+
+
+class PeerAway(Exception):
+    """A peer gave no usable answer within the deadline. It may have carried out what was asked."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(f"{subject}: {reason}")
+        self.subject = subject
+        self.reason = reason
+
+
+class Peers:
+    """The two asks of the hot path, each with its own deadline in seconds for all tries together."""
+
+    def __init__(self, bus: Bus, *, reserve_timeout_seconds: float, choose_timeout_seconds: float) -> None:
+        self._bus = bus
+        self._reserve_timeout_seconds = reserve_timeout_seconds
+        self._choose_timeout_seconds = choose_timeout_seconds
+
+    async def reserve(self, request: Reserve) -> Granted | Denied:
+        """Raises `PeerAway`."""
+        reply = await self._ask_twice(RESERVE, request, timeout_seconds=self._reserve_timeout_seconds)
+        if isinstance(reply, Failure):
+            raise PeerAway(RESERVE.subject, reply.code)
+        return reply
+
+    async def choose(self, request: Choose) -> Chosen | Unroutable:
+        """Raises `PeerAway`."""
+        reply = await self._ask_twice(CHOOSE, request, timeout_seconds=self._choose_timeout_seconds)
+        if isinstance(reply, Failure):
+            raise PeerAway(CHOOSE.subject, reply.code)
+        return reply
+
+    async def _ask_twice(self, rpc: Rpc[RequestT, ReplyT], request: RequestT, *, timeout_seconds: float) -> ReplyT:
+        began = time.monotonic()
+        try:
+            reply = await ask(self._bus, rpc, request, timeout_seconds=timeout_seconds / 2)
+            if not isinstance(reply, Failure):
+                return reply
+            reason: str = reply.code
+        except PeerUnavailable as exc:
+            reason = exc.reason
+        log.warning("peer asked again", extra={"subject": rpc.subject, "reason": reason})
+        await asyncio.sleep(REPEAT_PAUSE_SECONDS)
+        left = timeout_seconds - (time.monotonic() - began)
+        try:
+            return await ask(self._bus, rpc, request, timeout_seconds=max(left, REPEAT_PAUSE_SECONDS))
+        except PeerUnavailable as exc:
+            raise PeerAway(rpc.subject, exc.reason) from exc
+
+
+class AttemptReports:
+    """Tells every router how calls of targets went, gathered for a moment. A hint: what is lost is lost."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._gathered: list[AttemptFinished] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def add(self, attempt: AttemptFinished) -> None:
+        """Report one attempt, within `REPORT_DELAY_SECONDS`."""
+        self._gathered.append(attempt)
+        if len(self._gathered) == 1:
+            asyncio.get_running_loop().call_later(REPORT_DELAY_SECONDS, self._send)
+        elif len(self._gathered) >= MAX_REPORTED:
+            self._send()
+
+    def _send(self) -> None:
+        if not self._gathered:
+            return
+        report = AttemptsFinished(gateway=self._bus.instance, attempts=tuple(self._gathered))
+        self._gathered = []
+        task = asyncio.create_task(tell(self._bus, ATTEMPTS_FINISHED, report))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def flush(self) -> None:
+        """Send what is gathered now: for the end of the process."""
+        self._send()
+        if self._sending:
+            await asyncio.gather(*self._sending, return_exceptions=True)

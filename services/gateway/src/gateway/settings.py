@@ -1,0 +1,72 @@
+"""Everything outside that the gateway must be told: `GATEWAY_*` variables, read once in `__main__`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.process import default_instance
+
+Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class DatabaseSettings(BaseSettings):
+    """What `migrate` needs. URLs are secrets, because they carry passwords."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True)
+
+    database_url: SecretStr
+
+
+class AdminSettings(DatabaseSettings):
+    """What the commands on accounts and tokens need."""
+
+    nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
+    plans_file: Path = Path("/etc/smartroute/plans.yaml")
+    instance: str = Field(default_factory=default_instance)
+    log_level: str = "INFO"
+    publish_timeout_seconds: Seconds = 5.0
+    block_token_timeout_seconds: Seconds = 5.0
+
+
+class Settings(AdminSettings):
+    """What `serve` needs besides."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    reuse_port: bool = False
+    grace_seconds: Seconds = 30.0
+
+    health_host: str = "127.0.0.1"
+    health_port: Port = 9080
+
+    # Signs the ids of tool calls. After a change the previous key stays valid as long as it is given.
+    signing_key: Annotated[SecretStr, Field(min_length=32)]
+    previous_signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+
+    header_limit_bytes: Annotated[int, Field(ge=1024)] = 16_384
+    header_limit_count: Annotated[int, Field(ge=10)] = 100
+    header_timeout_seconds: Seconds = 10.0
+    body_limit_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    body_timeout_seconds: Seconds = 10.0
+
+    # A revoked token may be believed that long where quota is not asked (models, usage); never longer than 30 s.
+    token_cache_seconds: Annotated[float, Field(gt=0, le=30)] = 30.0
+    token_refusal_cache_seconds: Annotated[float, Field(ge=0, le=1)] = 1.0
+    token_cache_entries: Annotated[int, Field(ge=1)] = 10_000
+    token_lookup_timeout_seconds: Seconds = 2.0
+    token_use_interval_seconds: Seconds = 60.0
+
+    announce_interval_seconds: Seconds = 5.0
+
+    reserve_timeout_seconds: Seconds = 1.0
+    choose_timeout_seconds: Seconds = 1.0
+    usage_timeout_seconds: Seconds = 1.0
+    settle_timeout_seconds: Seconds = 2.0
+
+    # The longest answer, how long a client may take nothing of it, and how many requests may be open at once.
+    answer_limit_seconds: Seconds = 3600.0
+    client_stall_seconds: Seconds = 120.0
+    open_requests_limit: Annotated[int, Field(ge=1)] = 10_000

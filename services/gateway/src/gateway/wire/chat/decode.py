@@ -1,0 +1,207 @@
+"""Chat requests in: checked, and made into the body for a provider.
+
+| field | what happens |
+|---|---|
+| `model` | an alias of ours; the target's model is sent instead |
+| `messages`, `tools` | counted, passed on as bytes; image and file URLs are not resolved by us |
+| `stream`, `stream_options` | ours are sent: usage is always asked for, and given to the client if it asked |
+| `n` | 1 or absent; more answers to one prompt are refused |
+| `modalities` | `["text"]` or absent; `audio` is refused |
+| `functions`, `function_call` | refused, deprecated by OpenAI: such calls have no ids to continue a turn |
+| `max_tokens`, `max_completion_tokens` | passed on, lowered to the target's cap |
+| those of `_FORWARDED` | passed on |
+| `user`, `safety_identifier` | not passed on: they would tell a provider who our customers' customers are |
+| `metadata`, `store` | not passed on: nothing is to be kept at a provider |
+| `prompt_cache_key` | not passed on: the keys of two customers must not meet |
+| `service_tier` | not passed on: what is bought of a provider is the operator's decision |
+| anything else | not passed on: an unknown field may steer a provider past the profile (`models`, `api_base`) |
+
+What is not passed on is named in the response header `x-smartroute-ignored`. A refused field is a 400 naming it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.wire.chat.models import AskedChat
+from gateway.wire.depth import is_deeper_than
+
+MAX_DEPTH = 64
+MAX_MESSAGES = 2000
+MAX_TOOLS = 256
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+_REFUSED = {
+    "functions": "Use `tools` instead.",
+    "function_call": "Use `tool_choice` instead.",
+    "audio": "Only text can be answered.",
+}
+_OURS = frozenset({"model", "stream", "stream_options", "n", "modalities"})
+_FORWARDED = frozenset(
+    {
+        "messages",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "stop",
+        "seed",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "reasoning_effort",
+        "verbosity",
+        "prediction",
+        "top_k",
+        "min_p",
+        "top_a",
+        "repetition_penalty",
+        "reasoning",
+        "thinking",
+        "enable_thinking",
+        "include_reasoning",
+        "chat_template_kwargs",
+    }
+)
+# Names that are safe in a header, and few enough to fit.
+_PRINTABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MAX_NAMES = 20
+_FAULT_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+
+_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_read_chat = msgspec.json.Decoder(AskedChat)
+_encoder = msgspec.json.Encoder()
+_STREAM = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+class UnusableRequest(Exception):
+    """The request cannot be served. `message` is for the client and quotes nothing but field names and types."""
+
+    def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A checked request: what we act on, and the fields that go to a provider, as they came."""
+
+    model: str
+    is_stream: bool
+    wants_usage: bool
+    fields: dict[str, msgspec.Raw]
+    ignored: tuple[str, ...]
+    max_output_tokens: int | None
+
+
+def from_chat_request(body: bytes) -> ChatRequest:
+    """Raises `UnusableRequest`."""
+    chat, fields = _parsed(body)
+    for name, advice in _REFUSED.items():
+        if name in fields and not _is_null(fields[name]):
+            raise UnusableRequest(f"`{name}` is not supported. {advice}", code="unsupported_parameter", param=name)
+    _check_counts(chat)
+    forwarded = {name: raw for name, raw in fields.items() if name in _FORWARDED and not _is_null(raw)}
+    return ChatRequest(
+        model=chat.model,
+        is_stream=bool(chat.stream),
+        wants_usage=chat.stream_options is not None and bool(chat.stream_options.include_usage),
+        fields=forwarded,
+        ignored=_ignored(fields),
+        max_output_tokens=chat.max_completion_tokens or chat.max_tokens,
+    )
+
+
+def _parsed(body: bytes) -> tuple[AskedChat, dict[str, msgspec.Raw]]:
+    try:
+        body.decode()  # the parser does not look into the strings that it skips
+        fields = _read_fields.decode(body)
+        if is_deeper_than(MAX_DEPTH, body):
+            raise RecursionError
+        return _read_chat.decode(body), fields
+    except msgspec.ValidationError as exc:
+        raise _fault(str(exc)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise UnusableRequest("The body is not valid JSON in UTF-8.", code="invalid_json") from None
+    except RecursionError:
+        raise UnusableRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", code="invalid_json") from None
+
+
+def _is_null(raw: msgspec.Raw) -> bool:
+    return bytes(memoryview(raw)[:5]) == b"null"
+
+
+def _fault(text: str) -> UnusableRequest:
+    """What msgspec says names types and the place, never a value."""
+    place = _FAULT_PLACE.search(text)
+    if place is not None:
+        fault, param = text[: place.start()], place.group(1)
+        return UnusableRequest(f"{fault} at `{param}`.", code="invalid_value", param=param)
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", text)
+    if missing is not None:
+        name = missing.group(1)
+        return UnusableRequest(f"`{name}` is required.", code="missing_required_parameter", param=name)
+    return UnusableRequest(f"The body must be a JSON object: {text}.", code="invalid_value")
+
+
+def _check_counts(chat: AskedChat) -> None:
+    if not 1 <= len(chat.messages) <= MAX_MESSAGES:
+        raise UnusableRequest(
+            f"`messages` must hold 1 to {MAX_MESSAGES} messages.", code="invalid_value", param="messages"
+        )
+    for place, message in enumerate(chat.messages):
+        if message.role not in ROLES:
+            roles = ", ".join(f"`{role}`" for role in sorted(ROLES))
+            param = f"messages[{place}].role"
+            raise UnusableRequest(f"`{param}` must be one of {roles}.", code="invalid_value", param=param)
+    if chat.tools is not None and len(chat.tools) > MAX_TOOLS:
+        raise UnusableRequest(f"`tools` must hold at most {MAX_TOOLS} tools.", code="invalid_value", param="tools")
+    if chat.n is not None and chat.n != 1:
+        raise UnusableRequest("`n` must be 1: one prompt has one answer.", code="unsupported_value", param="n")
+    if chat.modalities is not None and chat.modalities != ["text"]:
+        raise UnusableRequest('`modalities` must be ["text"].', code="unsupported_value", param="modalities")
+
+
+def _ignored(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...]:
+    names = (name for name in fields if name not in _FORWARDED and name not in _OURS and name not in _REFUSED)
+    return tuple(name for name in names if _PRINTABLE_NAME.fullmatch(name))[:_MAX_NAMES]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a target cannot take: fields to leave out, to rename, and the most tokens that it may write."""
+
+    drop: tuple[str, ...] = ()
+    rename: Mapping[str, str] | None = None
+    max_output_tokens: int | None = None
+
+
+_NO_POLICY = Policy()
+
+
+def to_provider_request(request: ChatRequest, *, model: str, policy: Policy = _NO_POLICY) -> bytes:
+    """The body for one target. The cap is applied first, then fields are left out, then renamed."""
+    fields: dict[str, object] = {"model": model, **request.fields}
+    if request.is_stream:
+        fields |= _STREAM
+    cap = policy.max_output_tokens
+    if cap is not None and (request.max_output_tokens is None or request.max_output_tokens > cap):
+        fields.pop("max_tokens", None)
+        asked_newer = fields.pop("max_completion_tokens", None) is not None
+        fields["max_completion_tokens" if asked_newer else "max_tokens"] = cap
+    for name in policy.drop:
+        fields.pop(name, None)
+    for name, other in (policy.rename or {}).items():
+        if name in fields:
+            fields[other] = fields.pop(name)
+    return _encoder.encode(fields)

@@ -1,0 +1,139 @@
+"""A chat stream on its way through: the provider's bytes in, ours out, no I/O.
+
+What leaves is built from an allow-list, chunk by chunk, one piece of bytes per read. The chunk that finishes the answer
+is held back until `finish`: the request is settled before the client sees its end.
+"""
+
+import msgspec
+
+from gateway.wire import sse
+from gateway.wire.chat.encode import Identity
+from gateway.wire.chat.models import (
+    FAILED_FINISHES,
+    ChoiceOut,
+    DeltaOut,
+    ProviderAnswer,
+    ProviderChoice,
+    Said,
+    known_finish_reason,
+)
+from gateway.wire.chat.toolcalls import Mint, ToolCalls, TooManyToolCalls
+from gateway.wire.usage import Usage, from_wire_usage, to_wire_usage
+
+_read_chunk = msgspec.json.Decoder(ProviderAnswer)
+_encoder = msgspec.json.Encoder()
+
+
+class ChatStream:
+    """One answer. After each `feed` look at `failure`, `is_done` and `has_finished`; then call `finish` once.
+
+    `has_content` says whether the model said anything (reasoning alone is no answer), `usage` what it cost.
+    """
+
+    def __init__(self, identity: Identity, mint: Mint, *, wants_usage: bool) -> None:
+        self.failure: str | None = None
+        self.is_done = False
+        self.has_content = False
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.events = 0
+        self._splitter = sse.Splitter()
+        self._tool_calls = ToolCalls(mint)
+        self._wants_usage = wants_usage
+        self._has_role = False
+        head = {
+            "id": identity.completion_id,
+            "object": "chat.completion.chunk",
+            "created": identity.created,
+            "model": identity.model,
+        }
+        self._prefix = b"data: " + _encoder.encode(head)[:-1] + b',"choices":['
+        self._suffix = b'],"usage":null}\n\n' if wants_usage else b"]}\n\n"
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether the model has said why it stopped; usage may still come."""
+        return self.finish_reason is not None
+
+    def feed(self, read: bytes) -> bytes:
+        """What leaves for the client now. Sets `failure` when the provider failed; what came before still leaves."""
+        if self.is_done or self.failure is not None:
+            return b""
+        try:
+            payloads = self._splitter.feed(read)
+        except sse.EventTooLarge:
+            self.failure = "event_too_large"
+            return b""
+        return self._pass_on(payloads)
+
+    def end(self) -> bytes:
+        """The provider has closed the stream. Sets `failure` when that was too early."""
+        sent = b"" if self.is_done or self.failure is not None else self._pass_on(self._splitter.close())
+        if self.failure is None and not self.is_done and not self.has_finished:
+            self.failure = "truncated"
+        return sent
+
+    def finish(self) -> bytes:
+        """The last bytes of a good answer: the chunk that finishes it, usage if it was asked for, and `[DONE]`."""
+        delta = DeltaOut() if self._has_role else DeltaOut(role="assistant", content="")
+        reason = known_finish_reason(self.finish_reason or "stop")
+        sent = self._chunk(ChoiceOut(0, delta, finish_reason=reason))
+        if self._wants_usage and self.usage is not None:
+            sent += self._prefix + b'],"usage":' + _encoder.encode(to_wire_usage(self.usage)) + b"}\n\n"
+        return sent + sse.to_event(sse.DONE)
+
+    def _pass_on(self, payloads: list[bytes]) -> bytes:
+        sent = []
+        for payload in payloads:
+            if payload == sse.DONE:
+                self.is_done = True
+                break
+            try:
+                chunk = _read_chunk.decode(payload)
+                sent.append(self._answered(chunk))
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                self.failure = "malformed"
+            except TooManyToolCalls:
+                self.failure = "too_many_tool_calls"
+            if self.failure is not None:
+                break
+        return b"".join(sent)
+
+    def _answered(self, chunk: ProviderAnswer) -> bytes:
+        if chunk.error is not None:
+            self.failure = "error_event"
+            return b""
+        self.events += 1
+        if chunk.usage is not None:
+            self.usage = from_wire_usage(chunk.usage)
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                return self._chosen(choice)
+        return b""
+
+    def _chosen(self, choice: ProviderChoice) -> bytes:
+        if choice.finish_reason:
+            if choice.finish_reason in FAILED_FINISHES:
+                self.failure = "failed_finish"
+                return b""
+            self.finish_reason = choice.finish_reason
+        said = choice.delta or choice.message
+        if said is None or (delta := self._delta(said)) is None:
+            return b""
+        return self._chunk(ChoiceOut(0, delta, choice.logprobs))
+
+    def _delta(self, said: Said) -> DeltaOut | None:
+        """What is new in a chunk, or None when it says nothing."""
+        reasoning = said.reasoning_content or said.reasoning or None
+        content, refusal = said.content or None, said.refusal or None
+        tool_calls = self._tool_calls.pieces(said.tool_calls) if said.tool_calls else None
+        if content or refusal or tool_calls:
+            self.has_content = True
+        elif not reasoning:
+            return None
+        role = None if self._has_role else "assistant"
+        self._has_role = True
+        return DeltaOut(role, content, refusal, reasoning, tool_calls)
+
+    def _chunk(self, choice: ChoiceOut) -> bytes:
+        return self._prefix + _encoder.encode(choice) + self._suffix

@@ -1,0 +1,220 @@
+"""Gateway, quota and router in one event loop, on real NATS and Postgres, in front of scripted providers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import nats
+import yaml
+
+from chassis import bus
+from contracts import cloudevents
+from contracts.billing import SUBSCRIPTION_CHANGED, SubscriptionChanged
+from contracts.gateway import REQUEST_SETTLED, RequestSettled
+from contracts.quota import READ_USAGE, ReadUsage, Usage
+from devstack.database import Database
+from devstack.ports import free_port
+from devstack.provider import Provider
+from devstack.pytest_plugin import FreshDatabase
+from devstack.repository import PLANS
+from gateway import accounts
+from gateway import app as gateway_app
+from gateway.auth import SCOPES
+from gateway.settings import Settings as GatewaySettings
+from gateway.store import Store
+from quota import app as quota_app
+from quota.settings import Settings as QuotaSettings
+from router import app as router_app
+from router.settings import Settings as RouterSettings
+
+SIGNING_KEY = "a-signing-key-that-is-long-enough-for-a-test"
+QUESTION: dict[str, Any] = {"model": "smart-route", "messages": [{"role": "user", "content": "Hello?"}]}
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response as a client sees it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        import json
+
+        return json.loads(self.body)
+
+    @property
+    def events(self) -> list[Any]:
+        """The data of a stream's events: objects, and `[DONE]` as text."""
+        import json
+
+        payloads = [part[6:] for part in self.body.decode().split("\n\n") if part.startswith("data: ")]
+        return [payload if payload == "[DONE]" else json.loads(payload) for payload in payloads]
+
+    @property
+    def text(self) -> str:
+        """What the deltas of a stream say together."""
+        deltas = [choice["delta"] for event in self.events if event != "[DONE]" for choice in event.get("choices", [])]
+        return "".join(delta.get("content") or "" for delta in deltas)
+
+
+@dataclass(slots=True)
+class House:
+    """The running services, a token of a Free account, and the providers by target name."""
+
+    nats_url: str
+    database: Database
+    base_url: str
+    token: str
+    account_id: UUID
+    settings: GatewaySettings
+    session: aiohttp.ClientSession
+    stack: AsyncExitStack
+    parts: dict[str, AsyncExitStack] = field(default_factory=dict)
+
+    def post(self, body: Any = None, *, token: str | None = None, **fields: Any) -> "aiohttp.client._RequestContextManager":
+        """Open a chat request; the caller reads or leaves."""
+        sent = {**QUESTION, **fields} if body is None else body
+        return self.session.post(
+            f"{self.base_url}/chat/completions", json=sent, headers={"authorization": f"Bearer {token or self.token}"}
+        )
+
+    async def ask(self, body: Any = None, *, token: str | None = None, **fields: Any) -> Answer:
+        """One chat request, read to its end; a connection that breaks in the middle keeps what came."""
+        async with self.post(body, token=token, **fields) as response:
+            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
+
+    async def settlements(self, count: int, *, within_seconds: float = 5.0) -> list[RequestSettled]:
+        """All settlements in the stream, once there are at least `count`; and a moment later there are no more."""
+        client = await nats.connect(self.nats_url)
+        try:
+            async with asyncio.timeout(within_seconds):
+                while (await client.jetstream().stream_info("REQUESTS")).state.messages < count:
+                    await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
+            state = (await client.jetstream().stream_info("REQUESTS")).state
+            raw = [
+                (await client.jetstream().get_msg("REQUESTS", seq)).data
+                for seq in range(max(state.first_seq, 1), state.last_seq + 1)
+            ]
+        finally:
+            await client.close()
+        assert len(raw) == count, f"{len(raw)} settlements, not {count}"
+        return [cloudevents.unwrap(REQUEST_SETTLED, data or b"")[1] for data in raw]
+
+    async def settlement(self) -> RequestSettled:
+        """The only one there is."""
+        return (await self.settlements(1))[0]
+
+    async def usage(self) -> Usage:
+        """What quota says of the account."""
+        async with bus.connect(self.nats_url, name="test", instance="test") as connection:
+            reply = await bus.ask(connection, READ_USAGE, ReadUsage(account_id=self.account_id), timeout_seconds=2)
+        assert isinstance(reply, Usage)
+        return reply
+
+    async def give_plan(self, plan: str) -> None:
+        """Subscribe the account, and wait until quota knows."""
+        changed = SubscriptionChanged(
+            account_id=self.account_id, plan=plan, revision=1, effective_at=datetime.now(UTC)
+        )
+        async with bus.connect(self.nats_url, name="test", instance="test") as connection:
+            await bus.publish(connection, SUBSCRIPTION_CHANGED, changed, event_id="plan", timeout_seconds=5)
+        async with asyncio.timeout(10):
+            while (await self.usage()).plan != plan:
+                await asyncio.sleep(0.05)
+
+    async def stop(self, part: str) -> None:
+        """Take down quota, router or gateway."""
+        await self.parts.pop(part).aclose()
+
+    async def new_token(self, *, scopes: tuple[str, ...] = SCOPES) -> str:
+        """Another token of the account."""
+        engine = gateway_app.create_engine(self.database.url("gateway"))
+        try:
+            store = Store(engine)
+            account = await store.find_account("acme") or await accounts.open_account(store, name="acme", plan=None)
+            self.account_id = account.account_id
+            secret, _ = await accounts.issue_token(store, account, name="test", scopes=scopes)
+            return secret
+        finally:
+            await engine.dispose()
+
+
+def profiles(targets: dict[str, dict[str, Any]]) -> str:
+    """profiles.yaml with these targets, in this order, for every alias."""
+    plans = yaml.safe_load(PLANS.read_text())
+    names = list(targets)
+    return yaml.safe_dump(
+        {
+            "version": 1,
+            "targets": targets,
+            "profiles": {plan["alias"]: {"targets": names} for plan in plans["plans"]},
+        }
+    )
+
+
+def target(provider: Provider | str, name: str, **more: Any) -> dict[str, Any]:
+    """A target of a profile that leads to a scripted provider, or to any base URL."""
+    base_url = provider if isinstance(provider, str) else provider.base_url
+    return {"base_url": base_url, "model": f"{name}-model", "key": None, **more}
+
+
+@asynccontextmanager
+async def house(
+    nats_url: str,
+    fresh_database: FreshDatabase,
+    folder: Path,
+    targets: dict[str, dict[str, Any]],
+    *,
+    without: Sequence[str] = (),
+    **settings: Any,
+) -> AsyncIterator[House]:
+    """Everything, running. `without` leaves out `quota` or `router`; `settings` are the gateway's."""
+    database = await fresh_database("gateway", "quota")
+    (folder / "profiles.yaml").write_text(profiles(targets))
+    port = free_port()
+    chosen = GatewaySettings(
+        database_url=database.url("gateway"),
+        nats_url=nats_url,
+        plans_file=PLANS,
+        port=port,
+        health_port=0,
+        signing_key=SIGNING_KEY,
+        grace_seconds=settings.pop("grace_seconds", 1.0),
+        **settings,
+    )
+    running = {
+        "quota": quota_app.answering(
+            QuotaSettings(database_url=database.url("quota"), nats_url=nats_url, plans_file=PLANS, health_port=0)
+        ),
+        "router": router_app.answering(
+            RouterSettings(
+                nats_url=nats_url, plans_file=PLANS, profiles_file=folder / "profiles.yaml", health_port=0
+            )
+        ),
+        "gateway": gateway_app.running(chosen),
+    }
+    async with AsyncExitStack() as stack:
+        parts: dict[str, AsyncExitStack] = {}
+        for name, part in running.items():
+            if name not in without:
+                parts[name] = await stack.enter_async_context(AsyncExitStack())
+                await parts[name].enter_async_context(part)
+        # A connection of its own per request: tests look at single connections.
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        )
+        made = House(
+            nats_url, database, f"http://127.0.0.1:{port}/v1", "", UUID(int=0), chosen, session, stack, parts
+        )
+        made.token = await made.new_token()
+        yield made

@@ -1,0 +1,63 @@
+"""Settings: checked when read, secret where secret, and all in the README."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.settings import DatabaseSettings, Settings
+
+README = Path(__file__).parents[3] / "services/gateway/README.md"
+KEY = "k" * 32
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"GATEWAY_{name.upper()}", raising=False)
+
+
+def test_a_gateway_starts_with_a_database_and_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", "postgresql://gateway:secret@db/smartroute")
+    monkeypatch.setenv("GATEWAY_SIGNING_KEY", KEY)
+    settings = Settings()
+    assert (settings.port, settings.health_port) == (8080, 9080)
+    assert "secret" not in repr(settings)
+    assert KEY not in repr(settings)
+
+
+def test_migrating_needs_no_more_than_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", "postgresql://db/smartroute")
+    assert DatabaseSettings().database_url.get_secret_value() == "postgresql://db/smartroute"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GATEWAY_SIGNING_KEY", "short"),
+        ("GATEWAY_TOKEN_CACHE_SECONDS", "31"),
+        ("GATEWAY_TOKEN_REFUSAL_CACHE_SECONDS", "1.1"),
+        ("GATEWAY_PORT", "70000"),
+        ("GATEWAY_BODY_TIMEOUT_SECONDS", "0"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", "postgresql://db/smartroute")
+    monkeypatch.setenv("GATEWAY_SIGNING_KEY", KEY)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_the_readme_names_every_setting_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(GATEWAY_[A-Z_]+)` \| ([^|]*) \|", README.read_text(), re.MULTILINE))
+    assert set(rows) == {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        shown = rows[f"GATEWAY_{name.upper()}"].strip().strip("`")
+        if field.is_required():
+            assert shown == "required", name
+        elif isinstance(field.default, bool):
+            assert shown == str(field.default).lower(), name
+        elif isinstance(field.default, int | float):
+            assert float(shown) == field.default, name

@@ -2,8 +2,11 @@
 
 One asyncio `Protocol`, no HTTP library: it looks for the end of the headers, reads the content length, and writes a
 prepared answer. What it answers is decided by two fields of the request body: `stream`, and a model named `paced`,
-which gets its chunks one by one at `--interval-ms` instead of in one write. It is a stand-in for load only; the scripted
-provider of `devstack.provider` is the one for behaviour.
+which gets its chunks one by one at `--interval-ms` instead of in one write. It is a stand-in for load only; the
+scripted provider of `devstack.provider` is the one for behaviour.
+
+It also swallows telemetry: what is posted to `/v1/traces` and `/v1/metrics` is answered as a collector would, so that
+the product can be measured with its exporters at work.
 
 Run as `python mock_provider.py --port 0`; the first line of its output is the port.
 """
@@ -12,6 +15,7 @@ import argparse
 import asyncio
 import json
 import re
+import sys
 from typing import cast
 
 import uvloop
@@ -20,6 +24,8 @@ CHUNKS = 100
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _STREAMED = re.compile(rb'"stream"\s*:\s*true')
 _PACED = re.compile(rb'"model"\s*:\s*"paced"')
+_TELEMETRY = (b"POST /v1/traces ", b"POST /v1/metrics ", b"POST /v1/logs ")
+_TELEMETRY_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
 _USAGE = {"prompt_tokens": 120, "completion_tokens": CHUNKS, "total_tokens": 120 + CHUNKS}
 
 
@@ -90,18 +96,24 @@ class MockProvider(asyncio.Protocol):
             total = end + 4 + (int(length[1]) if length else 0)
             if len(self._buffer) < total:
                 return
+            is_telemetry = self._buffer.startswith(_TELEMETRY)
             body, self._buffer = self._buffer[end + 4 : total], self._buffer[total:]
-            self._answer(body)
+            if is_telemetry:
+                self._write(_TELEMETRY_ANSWER)
+            else:
+                self._answer(body)
 
     def _answer(self, body: bytes) -> None:
-        if self._transport is None:
-            return
         if not _STREAMED.search(body):
-            self._transport.write(JSON_ANSWER)
+            self._write(JSON_ANSWER)
         elif _PACED.search(body):
             self._pacing = asyncio.get_running_loop().create_task(self._pace())
         else:
-            self._transport.write(BURST_ANSWER)
+            self._write(BURST_ANSWER)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
 
     async def _pace(self) -> None:
         """Write one chunk per interval, on an absolute timetable so that lateness does not add up."""
@@ -109,20 +121,18 @@ class MockProvider(asyncio.Protocol):
         due = loop.time()
         head = STREAM_HEAD
         for piece in PACED_PIECES:
-            if self._transport is None:
-                return
-            self._transport.write(head + piece)
+            self._write(head + piece)
             head = b""
             due += self._interval_seconds
             await asyncio.sleep(due - loop.time())
-        if self._transport is not None:
-            self._transport.write(STREAM_END)
+        self._write(STREAM_END)
 
 
 async def serve(port: int, interval_seconds: float) -> None:
     """Serve on 127.0.0.1 until cancelled; port 0 takes a free one and says which."""
     server = await asyncio.get_running_loop().create_server(lambda: MockProvider(interval_seconds), "127.0.0.1", port)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - this line is the interface to the parent
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
     await server.serve_forever()
 
 

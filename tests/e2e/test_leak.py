@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -21,9 +22,9 @@ ANSWERS = {
     "interleaved calls": scripts.answer(
         like=Said(text=None, tool_calls=(ToolCall("look", '{"a": 1}'), ToolCall("look", '{"b": 2}')), interleaved=True)
     ),
-    "comments": faults.comments(),
     "nothing": scripts.empty(),
 }
+STREAMS = {"comments": faults.comments(), "usage everywhere": faults.usage_in_every_chunk(), "crlf": faults.crlf()}
 FAILURES = {
     **{f"http {status}": scripts.http_error(status) for status in (400, 401, 403, 404, 413, 422, 429, 500, 503)},
     "redirect": faults.redirect("https://zephyrine.example/v1"),
@@ -49,23 +50,21 @@ async def stack(provider: Provider, module_data_dir: Path) -> AsyncIterator[Stac
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("script", ANSWERS.values(), ids=ANSWERS)
-async def test_an_answer_does_not_name_its_provider(
-    stack: Stack, provider: Provider, script: Script, is_streamed: bool
-) -> None:
+async def test_an_answer_does_not_name_its_provider(stack: Stack, provider: Provider, script: Script) -> None:
     provider.enqueue(script)
-    answer = (
-        await chat(stack, stack.tokens["max"], stream=is_streamed, stream_options={"include_usage": True}, tools=TOOLS)
-        if is_streamed
-        else await chat(stack, stack.tokens["max"], tools=TOOLS)
-    )
-    assert answer.status == 200
+    answer = await chat(stack, stack.tokens["max"], tools=TOOLS)
     _assert_anonymous(answer)
-    bodies = answer.events if is_streamed else [answer.json]
-    assert bodies
-    assert {body["model"] for body in bodies} == {"smart-route-mini"}
-    assert {body["id"] for body in bodies} == {f"chatcmpl-{answer.headers['x-request-id']}"}
+    _assert_ours(answer, [answer.json])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("script", [*ANSWERS.values(), *STREAMS.values()], ids=[*ANSWERS, *STREAMS])
+async def test_a_stream_does_not_name_its_provider(stack: Stack, provider: Provider, script: Script) -> None:
+    provider.enqueue(script)
+    answer = await chat(stack, stack.tokens["max"], tools=TOOLS, stream=True, stream_options={"include_usage": True})
+    _assert_anonymous(answer)
+    _assert_ours(answer, answer.events)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -76,6 +75,13 @@ async def test_a_failure_does_not_name_its_provider(
 ) -> None:
     provider.enqueue(script, script)
     _assert_anonymous(await chat(stack, stack.tokens["max"], stream=is_streamed))
+
+
+def _assert_ours(answer: Answer, bodies: list[Any]) -> None:
+    assert answer.status == 200
+    assert bodies
+    assert {body["model"] for body in bodies} == {"smart-route-mini"}
+    assert {body["id"] for body in bodies} == {f"chatcmpl-{answer.headers['x-request-id']}"}
 
 
 def _assert_anonymous(answer: Answer) -> None:

@@ -23,17 +23,17 @@ CLIENT_TRACE = "0af7651916cd43dd8448eb211c80319c"
 ADMISSION = """\
   gateway PRODUCER publish quota.v1.reserve
     quota CONSUMER process quota.v1.reserve
-      quota CLIENT reserve quota.reservations
+      quota CLIENT INSERT quota.reservations
   gateway PRODUCER publish router.v1.choose
     router CONSUMER process router.v1.choose"""
 SETTLEMENT = """\
   gateway PRODUCER publish gateway.v1.request_settled
     billing CONSUMER process gateway.v1.request_settled
+      billing CLIENT INSERT billing.ledger
       billing CLIENT ack gateway.v1.request_settled
-      billing CLIENT insert billing.ledger
     quota CONSUMER process gateway.v1.request_settled
-      quota CLIENT ack gateway.v1.request_settled
-      quota CLIENT settle quota.reservations"""
+      quota CLIENT UPDATE quota.reservations
+      quota CLIENT ack gateway.v1.request_settled"""
 SUCCESS = f"""\
 gateway SERVER POST /v1/chat/completions
   gateway CLIENT chat smart-route-mini

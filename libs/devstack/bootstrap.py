@@ -16,6 +16,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -219,7 +220,7 @@ class Progress:
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=variables, cwd=str(ROOT),
-            text=True, errors="replace",
+            text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
         try:
             for line in process.stdout or ():
@@ -227,9 +228,9 @@ class Progress:
                 self._notice(line)
             return process.wait(), "\n".join(words)
         finally:
-            # Interrupted: pip goes with us.
+            # Interrupted: pip goes with us, and the builds that it started.
             if process.poll() is None:
-                process.terminate()
+                os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
 
     def _notice(self, line: str) -> None:

@@ -40,14 +40,15 @@ def _default(field: FieldInfo) -> str | None:
     if value is None or value == "":
         return "none"
     if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{value}`"
+        return str(value).lower()
+    # Seconds are floats in the code; people write `5`.
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _documented(service: str) -> dict[str, str]:
     readme = ROOT / "services" / service / "README.md"
     rows: list[tuple[str, str]] = _ROW.findall(readme.read_text(encoding="utf-8"))
-    return {name: default for name, default in rows if name.startswith(f"{service.upper()}_")}
+    return {name: default.strip("`") for name, default in rows if name.startswith(f"{service.upper()}_")}
 
 
 @pytest.mark.parametrize("service", SERVICES)

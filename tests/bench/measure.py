@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -54,10 +56,12 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one scenario against one subject: what the caller saw, and CPU milliseconds per request by group."""
+    """One run of one scenario against one subject: what the caller saw, CPU milliseconds per request by group, and
+    which share of all cores programs that are not ours used meanwhile."""
 
     outcome: Outcome
     cpu_milliseconds: Mapping[str, float]
+    others_share: float
 
 
 @dataclass
@@ -121,12 +125,20 @@ async def _rounds(results: Results, measured: list[Subject]) -> None:
 
 
 async def _measure(choices: Choices, scenario: Scenario, subject: Subject) -> Run:
+    began, others = time.perf_counter(), _others_seconds()
     before = processes.cpu_seconds(subject.pids())
     outcome = await _load(_plan(choices, scenario, subject))
     await asyncio.sleep(_AFTERWORK_SECONDS if subject.name == "gateway" else 0)
     after = processes.cpu_seconds(subject.pids())
     requests = max(outcome.all_requests, 1)
-    return Run(outcome, {name: (after[name] - before.get(name, 0)) * 1000 / requests for name in after})
+    costs = {name: (after[name] - before.get(name, 0)) * 1000 / requests for name in after}
+    cores_seconds = (time.perf_counter() - began) * (os.cpu_count() or 1)
+    return Run(outcome, costs, max(_others_seconds() - others, 0.0) / cores_seconds)
+
+
+def _others_seconds() -> float:
+    """CPU seconds of every program that is not ours; all of ours are children of this process."""
+    return processes.machine_busy_seconds() - processes.cpu_seconds({"ours": [os.getpid()]})["ours"]
 
 
 def _plan(choices: Choices, scenario: Scenario, subject: Subject) -> Plan:

@@ -27,6 +27,12 @@ def memory_megabytes(groups: Mapping[str, Iterable[int]]) -> dict[str, float]:
     return {name: _memory(_with_children(pids, stats)) / 1e6 for name, pids in groups.items()}
 
 
+def machine_busy_seconds() -> float:
+    """CPU seconds that all programs of the machine have used so far, ours or not."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return sum(map(int, fields[1:4])) / _TICKS_PER_SECOND  # user, nice, system
+
+
 def _memory(pids: list[int]) -> float:
     field = "Rss:" if len(pids) == 1 else "Pss:"
     total = 0.0

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from tests.bench.measure import Results, Run
 
 _CHUNKS = 100
+_QUIET_SHARE = 0.05
 _TARGET_PER_SECOND = 500.0
 _TARGET_ADDED_MILLISECONDS = 5.0
-_WIDTHS = (9, 10, 9, 9, 11, 11, 12, 10, 8)
-_COLUMNS = ("", "req/s", "p50 ms", "p99 ms", "first p50", "first p99", "CPU ms/req", "load CPU", "failed")
+_WIDTHS = (9, 10, 9, 9, 11, 11, 12, 10, 8, 8)
+_COLUMNS = ("", "req/s", "p50 ms", "p99 ms", "first p50", "first p99", "CPU ms/req", "load CPU", "others", "failed")
 
 
 def say(text: str) -> None:
@@ -35,7 +36,8 @@ def preamble(seconds: float, rounds: int) -> str:
         "direct  = the mock provider alone: what load generator and provider can do by themselves\n"
         "floor   = a bare ASGI pass-through of ours: body in, provider called, bytes out\n"
         "gateway = everything on: token, exact two-window reservation, routing, durable settlement, ledger, metrics,\n"
-        "          traces exported at the default sampling"
+        "          traces exported at the default sampling\n"
+        "load CPU is the load generator's share of one core; others is what foreign programs took of all cores"
     )
 
 
@@ -49,7 +51,7 @@ def tables(results: "Results") -> str:
             lines += _comparison(by_subject["direct"], by_subject["floor"], by_subject["gateway"], name)
     if results.choices.has_gateway:
         lines += ["", *_costs(results), "", *_counts(results), "", *_targets(results)]
-    lines += _failures(results)
+    lines += [*_disturbance(results), *_failures(results)]
     return "\n".join(lines)
 
 
@@ -83,6 +85,7 @@ def _subject_row(subject: str, runs: "Sequence[Run]", name: str) -> str:
         f"{of(lambda outcome: outcome.first_p99):.2f}" if is_streamed else "",
         f"{middle(runs, _cpu):.3f}",
         f"{of(lambda outcome: outcome.cpu_share):.0%}",
+        f"{middle(runs, lambda run: run.others_share):.0%}",
         str(failed),
     ]
     return _row(cells)
@@ -173,6 +176,17 @@ def _targets(results: "Results") -> list[str]:
             f" (target at most {_TARGET_ADDED_MILLISECONDS:g})"
         )
     return lines if len(lines) > 1 else []
+
+
+def _disturbance(results: "Results") -> list[str]:
+    every = [run for by_subject in results.runs.values() for runs in by_subject.values() for run in runs]
+    share = middle(every, lambda run: run.others_share)
+    if share < _QUIET_SHARE:
+        return []
+    return [
+        "",
+        f"NOTE: foreign programs took {share:.0%} of all cores meanwhile: repeat on a quiet machine before judging",
+    ]
 
 
 def _verdict(is_met: bool) -> str:

@@ -13,6 +13,7 @@ from billing.domain import Settlement
 from billing.handlers import record_settlements
 from billing.store import LedgerFilter, Store
 from chassis import bus
+from chassis.bus import TryLater
 from chassis.database import create_engine
 from contracts.gateway import REQUEST_SETTLED
 from contracts.outcomes import Outcome
@@ -170,3 +171,33 @@ async def test_the_ledger_is_read_by_account_and_day_newest_last(store: Store) -
     on_the_second = await store.ledger(LedgerFilter(account_id=account, day=date(2026, 3, 2)))
     assert [line.request_id for line in lines] == [settled.request_id for settled in mine[1:]]
     assert [line.request_id for line in on_the_second] == [settled.request_id for settled in mine[1:3]]
+
+
+async def test_settlements_wait_for_a_schema_that_is_not_there_yet(
+    fresh_database: FreshDatabase, nats_url: str
+) -> None:
+    billing = Billing(await fresh_database(), nats_url)
+    url = billing.database.url("billing")
+    store = Store(create_engine(url), url)
+    try:
+        with pytest.raises(TryLater):
+            await store.record([Settlement(a_settlement(), 1)])
+        with pytest.raises(TryLater):
+            await store.subscriptions()
+    finally:
+        await store.close()
+    code, out, err = await billing.command("ledger")
+    assert (code, out) == (1, "")
+    assert "python -m billing migrate" in err
+
+
+async def test_a_lost_connection_is_replaced(store: Store, billing: Billing) -> None:
+    await store.record([Settlement(a_settlement(), 1)])
+    await billing.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND usename = 'billing'"
+    )
+    with pytest.raises(TryLater):
+        await store.record([Settlement(a_settlement(), 2)])
+    await store.record([Settlement(a_settlement(), 2)])
+    assert len(await store.ledger(LedgerFilter())) == 2

@@ -4,11 +4,15 @@ import asyncio
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from billing.domain import Subscription
+from billing.store import Store
+from chassis.database import create_engine
 from chassis.watched import load
 from contracts.billing import SUBSCRIPTION_CHANGED
 from contracts.cloudevents import unwrap
@@ -68,6 +72,23 @@ async def test_a_change_of_plan_reaches_the_stream_once_per_revision_and_the_com
     assert events == [(str(account_id), revision, plan) for revision, plan in enumerate(["free", "plus", "pro"], 1)]
     changes = await billing.rows("SELECT actor, plan FROM billing.subscription_changes ORDER BY revision")
     assert [(row["actor"], row["plan"]) for row in changes[1:]] == [("anna", "plus"), ("anna", "pro")]
+
+
+async def test_one_relay_at_a_time_has_the_outbox_and_what_it_does_not_mark_stays(billing: Billing) -> None:
+    url = billing.database.url("billing")
+    store = Store(create_engine(url), url)
+    anna = Subscription(uuid4(), "Anna", "free", 1, datetime.now(UTC))
+    try:
+        assert await store.open_subscription(anna, actor="test")
+        await store.change_plan(anna.account_id, "pro", actor="test")
+        async with store.outbox(limit=10) as first, store.outbox(limit=10) as second:
+            assert [change.revision for change in first.waiting] == [1, 2]
+            assert second.waiting == []
+            await first.mark_published(first.waiting[0])
+        async with store.outbox(limit=10) as next_one:
+            assert [change.revision for change in next_one.waiting] == [2]
+    finally:
+        await store.close()
 
 
 async def test_many_changes_at_once_are_told_in_order_by_whichever_replica(billing: Billing) -> None:

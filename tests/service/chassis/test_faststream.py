@@ -110,6 +110,7 @@ async def test_asks_that_wait_when_serving_ends_are_answered(bus: Bus, nats_url:
         async with serving(bus, answer(BLOCK_TOKEN, slow, queue="quota")):
             asked = [asyncio.create_task(ask(asker, BLOCK_TOKEN, one, timeout_seconds=5)) for one in questions]
             await asyncio.sleep(0.1)
+            await asker.flush()
         replies = await asyncio.gather(*asked)
     assert replies == [TokenBlocked(token_id=one.token_id) for one in questions]
 

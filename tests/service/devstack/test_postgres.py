@@ -3,19 +3,20 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pytest
 import pytest_asyncio
 
+from devstack.children import launched
 from devstack.database import Database, create, drop, migrated, note_migrated, roles
 from devstack.errors import BadSetting
 from devstack.postgres import RunningPostgres, postgres_server
-from devstack.unprivileged import outside, remove_outside
+from devstack.unprivileged import account_for_postgres, outside, remove_outside
 from tests.service.devstack.small_children import is_alive, soon
 
 
@@ -56,7 +57,10 @@ async def test_data_password_and_port_are_those_of_the_last_start(data_dir: Path
 async def test_a_stale_pid_file_with_the_pid_of_somebody_else_does_not_stop_a_start(data_dir: Path) -> None:
     async with postgres_server(data_dir) as server:
         cluster = server.data
-    bystander = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(600)")
+    # Of the same user: Postgres itself believes such a pid, whatever the process is.
+    command = launched(("/bin/sleep", "600"), account=account_for_postgres())
+    bystander = await asyncio.create_subprocess_exec(*command)
+    await soon(lambda: psutil.Process(bystander.pid).name() == "sleep")
     try:
         (cluster / "postmaster.pid").write_text(f"{bystander.pid}\n{cluster}\n1700000000\n5432\n\n\n")
         async with postgres_server(data_dir):

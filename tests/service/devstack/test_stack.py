@@ -14,6 +14,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from devstack.children import launched
 from devstack.nats import nats_server
 from devstack.ports import free_port
 from devstack.postgres import postgres_server
@@ -145,9 +146,9 @@ async def _up(data_dir: Path, **variables: str) -> asyncio.subprocess.Process:
         **variables,
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SMARTROUTE_")}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "devstack", "up", env={**kept, **own}, stdout=subprocess.DEVNULL
-    )
+    # Tied to this test run: it must not outlive it.
+    command = launched((sys.executable, "-m", "devstack", "up"), death_signal=signal.SIGTERM)
+    return await asyncio.create_subprocess_exec(*command, env={**kept, **own}, stdout=subprocess.DEVNULL)
 
 
 async def _ready(data_dir: Path, process: asyncio.subprocess.Process) -> dict[str, Any]:

@@ -150,7 +150,7 @@ async def test_even_kill_9_of_the_supervisor_leaves_nothing_behind(tmp_path: Pat
         _SUPERVISOR_THAT_IS_KILLED,
         str(tmp_path),
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])},
     )
     assert process.stdout is not None
     pids = [int(word) for word in (await process.stdout.readline()).split()]

@@ -1,6 +1,7 @@
 """Gateway, quota and router in one event loop, on real NATS and Postgres, in front of scripted providers."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,12 +15,14 @@ import nats
 import yaml
 
 from chassis import bus
+from chassis.database import create_engine
 from contracts import cloudevents
 from contracts.billing import SUBSCRIPTION_CHANGED, SubscriptionChanged
 from contracts.gateway import REQUEST_SETTLED, RequestSettled
 from contracts.quota import READ_USAGE, ReadUsage, Usage
 from devstack.database import Database
 from devstack.ports import free_port
+from devstack.probes import until
 from devstack.provider import Provider
 from devstack.pytest_plugin import FreshDatabase
 from devstack.repository import PLANS
@@ -47,15 +50,11 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        import json
-
         return json.loads(self.body)
 
     @property
     def events(self) -> list[Any]:
         """The data of a stream's events: objects, and `[DONE]` as text."""
-        import json
-
         payloads = [part[6:] for part in self.body.decode().split("\n\n") if part.startswith("data: ")]
         return [payload if payload == "[DONE]" else json.loads(payload) for payload in payloads]
 
@@ -80,7 +79,9 @@ class House:
     stack: AsyncExitStack
     parts: dict[str, AsyncExitStack] = field(default_factory=dict)
 
-    def post(self, body: Any = None, *, token: str | None = None, **fields: Any) -> "aiohttp.client._RequestContextManager":
+    def post(
+        self, body: Any = None, *, token: str | None = None, **fields: Any
+    ) -> "aiohttp.client._RequestContextManager":
         """Open a chat request; the caller reads or leaves."""
         sent = {**QUESTION, **fields} if body is None else body
         return self.session.post(
@@ -96,9 +97,11 @@ class House:
         """All settlements in the stream, once there are at least `count`; and a moment later there are no more."""
         client = await nats.connect(self.nats_url)
         try:
-            async with asyncio.timeout(within_seconds):
-                while (await client.jetstream().stream_info("REQUESTS")).state.messages < count:
-                    await asyncio.sleep(0.02)
+
+            async def has_them() -> bool:
+                return (await client.jetstream().stream_info("REQUESTS")).state.messages >= count
+
+            assert await until(has_them, within_seconds=within_seconds)
             await asyncio.sleep(0.05)
             state = (await client.jetstream().stream_info("REQUESTS")).state
             raw = [
@@ -123,14 +126,27 @@ class House:
 
     async def give_plan(self, plan: str) -> None:
         """Subscribe the account, and wait until quota knows."""
-        changed = SubscriptionChanged(
-            account_id=self.account_id, plan=plan, revision=1, effective_at=datetime.now(UTC)
-        )
+        changed = SubscriptionChanged(account_id=self.account_id, plan=plan, revision=1, effective_at=datetime.now(UTC))
         async with bus.connect(self.nats_url, name="test", instance="test") as connection:
             await bus.publish(connection, SUBSCRIPTION_CHANGED, changed, event_id="plan", timeout_seconds=5)
-        async with asyncio.timeout(10):
-            while (await self.usage()).plan != plan:
-                await asyncio.sleep(0.05)
+
+        async def knows() -> bool:
+            return (await self.usage()).plan == plan
+
+        assert await until(knows, within_seconds=10)
+
+    async def cost(self) -> int:
+        """The prompts that the account has used, once quota has folded all settlements."""
+
+        async def is_folded() -> bool:
+            return (await self.usage()).daily.reserved == 0
+
+        assert await until(is_folded, within_seconds=5)
+        return (await self.usage()).daily.used
+
+    async def answers(self) -> bool:
+        """Whether a request succeeds now."""
+        return (await self.ask()).status == 200
 
     async def stop(self, part: str) -> None:
         """Take down quota, router or gateway."""
@@ -138,7 +154,7 @@ class House:
 
     async def new_token(self, *, scopes: tuple[str, ...] = SCOPES) -> str:
         """Another token of the account."""
-        engine = gateway_app.create_engine(self.database.url("gateway"))
+        engine = create_engine(self.database.url("gateway"))
         try:
             store = Store(engine)
             account = await store.find_account("acme") or await accounts.open_account(store, name="acme", plan=None)
@@ -197,9 +213,7 @@ async def house(
             QuotaSettings(database_url=database.url("quota"), nats_url=nats_url, plans_file=PLANS, health_port=0)
         ),
         "router": router_app.answering(
-            RouterSettings(
-                nats_url=nats_url, plans_file=PLANS, profiles_file=folder / "profiles.yaml", health_port=0
-            )
+            RouterSettings(nats_url=nats_url, plans_file=PLANS, profiles_file=folder / "profiles.yaml", health_port=0)
         ),
         "gateway": gateway_app.running(chosen),
     }
@@ -213,8 +227,6 @@ async def house(
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         )
-        made = House(
-            nats_url, database, f"http://127.0.0.1:{port}/v1", "", UUID(int=0), chosen, session, stack, parts
-        )
+        made = House(nats_url, database, f"http://127.0.0.1:{port}/v1", "", UUID(int=0), chosen, session, stack, parts)
         made.token = await made.new_token()
         yield made

@@ -245,6 +245,20 @@ async def test_replicas_that_race_for_the_same_requests_agree_on_every_one(datab
     }
 
 
+@pytest.mark.parametrize("limit", [1, None])
+async def test_a_lone_request_that_reaches_two_replicas_at_once_is_held_by_both(
+    database: Database, limit: int | None
+) -> None:
+    """With room for one only, the slower one finds the allowance spent by the very request that it was asked for."""
+    terms = Terms(1, "free", {"free": Limits(limit, limit)})
+    async with opened(database) as (one, _), opened(database) as (two, _):
+        for _ in range(60):
+            ask = an_ask(uuid4())
+            decisions = await asyncio.gather(reserve(one, ask, terms=terms), reserve(two, ask, terms=terms))
+            assert [outcomes(each) for each in decisions] == [["held"], ["held"]]
+    assert set(await rows(database, "SELECT used, reserved FROM quota.windows")) == {(0, 1)}
+
+
 async def test_a_killed_backend_loses_nothing_and_invents_nothing(database: Database) -> None:
     account_id = uuid4()
     terms = Terms(1, "free", {"free": Limits(400, 400)})

@@ -27,7 +27,7 @@ def test_every_entry_is_read_with_its_version() -> None:
 
 
 def test_an_entry_without_a_hash_is_refused() -> None:
-    with pytest.raises(ValueError, match="httpx==0.28.1 has no hash"):
+    with pytest.raises(ValueError, match=r"httpx==0\.28\.1 has no hash"):
         pins(LOCK + "httpx==0.28.1\n")
 
 

@@ -64,7 +64,7 @@ async def test_a_batch_has_a_limit() -> None:
 async def test_a_batch_whose_outcome_is_unknown_is_committed_again() -> None:
     ledger = Ledger(failures=2)
     lane = a_lane(ledger)
-    assert await asyncio.gather(lane.submit(1), lane.submit(2)) == [2, 4]
+    assert list(await asyncio.gather(lane.submit(1), lane.submit(2))) == [2, 4]
     assert ledger.batches == [[1, 2]] * 3
 
 
@@ -116,7 +116,7 @@ def test_everyone_gets_the_answer_to_what_was_asked(
 ) -> None:
     async def scenario() -> list[int | BaseException]:
         lane = a_lane(Ledger(failures=failures, poison=poison), batch_limit=batch_limit)
-        asked = []
+        asked: list[asyncio.Task[int]] = []
         for wave in waves:
             asked += [asyncio.create_task(lane.submit(len(asked) + n)) for n in range(wave)]
             await asyncio.sleep(0)

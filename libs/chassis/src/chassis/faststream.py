@@ -78,6 +78,7 @@ async def serving(bus: Bus, *routers: NatsRouter, durables: tuple[Durable, ...] 
         await require(bus, durable)
     broker = _BrokerOnBus(bus, routers)
     await broker.start()
+    await bus.flush()  # from here on the server knows that we listen
     try:
         yield
     finally:
@@ -104,7 +105,7 @@ class _BrokerOnBus(NatsBroker):
                 subscriber.subscription = None  # type: ignore[attr-defined]  # nothing to unsubscribe from
             elif subscriber.ack_policy is not AckPolicy.MANUAL:
                 # `stop` would drop the asks that wait in the queue; drained, they are answered first.
-                await subscription.drain()
+                await self._bus.end([subscription])
                 subscriber.subscription = None  # type: ignore[attr-defined]
         self._connection = None  # the bus drains it, after everything else
         try:

@@ -6,6 +6,7 @@ Exceptions are recorded by type: their texts may carry what a customer sent.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from chassis import attributes
 
 DEFAULT_SAMPLE_RATIO = 0.1
 TRACEPARENT = "traceparent"
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 # Seconds; the advice of the HTTP conventions, with finer steps below 25 ms, where our own share lies.
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -133,16 +136,16 @@ def traceparent(context: SpanContext | None = None) -> str | None:
 
 
 def parse_traceparent(value: str | None) -> SpanContext | None:
-    """The remote context that a `traceparent` names, or None when it is absent or malformed."""
-    if value is None or len(value) < 55 or value[2] != "-" or value[35] != "-" or value[52] != "-" or value[:2] == "ff":
+    """The remote context that a `traceparent` names, or None when it is absent or malformed (Trace Context §3.2)."""
+    found = _TRACEPARENT.fullmatch(value) if value is not None else None
+    if found is None:
         return None
-    try:
-        trace_id, span_id, flags = int(value[3:35], 16), int(value[36:52], 16), int(value[53:55], 16)
-    except ValueError:
+    version, trace_hex, span_hex, flags, rest = found.groups()
+    # Version 00 ends after its flags; a later one may go on, and is read as 00 that far. `ff` is forbidden.
+    if version == "ff" or (version == "00" and rest) or int(trace_hex, 16) == 0 or int(span_hex, 16) == 0:
         return None
-    if trace_id == 0 or span_id == 0:
-        return None
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags & 1))
+    sampled = TraceFlags(int(flags, 16) & 1)
+    return SpanContext(int(trace_hex, 16), int(span_hex, 16), is_remote=True, trace_flags=sampled)
 
 
 def trace_id(context: SpanContext | None = None) -> str | None:

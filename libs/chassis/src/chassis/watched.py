@@ -6,7 +6,7 @@ Polled by content, because a mounted ConfigMap changes by swapping a symbolic li
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -19,6 +19,26 @@ log = logging.getLogger(__name__)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 POLL_SECONDS = 1.0
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its silent trap: a key that is given twice is a mistake, not a correction."""
+
+
+def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
+    seen: set[Hashable] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"`{key}` is given twice", key_node.start_mark)
+        seen.add(key)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
 class ConfigInvalid(ValueError):
@@ -39,8 +59,8 @@ def _read(path: Path) -> bytes:
 
 def _parse(path: Path, raw: bytes, model: type[ModelT]) -> ModelT:
     try:
-        return model.model_validate(yaml.safe_load(raw))
-    except yaml.YAMLError as exc:
+        return model.model_validate(yaml.load(raw, _Loader))
+    except (yaml.YAMLError, TypeError, RecursionError) as exc:  # an unhashable key, or nested beyond all reason
         raise ConfigInvalid(f"{path}: not YAML: {exc}") from exc
     except ValidationError as exc:
         faults = "; ".join(
@@ -58,6 +78,7 @@ class Watched(Generic[ModelT]):
         self._path = path
         self._model = model
         self._seen = hashlib.sha256(raw).digest()
+        self._refused = ""
         self.value = _parse(path, raw, model)
 
     def refresh(self) -> bool:
@@ -70,8 +91,11 @@ class Watched(Generic[ModelT]):
             self._seen = digest
             self.value = _parse(self._path, raw, self._model)
         except ConfigInvalid as exc:
-            log.error("configuration refused, the last good one stays in force", extra={"reason": str(exc)})
+            if str(exc) != self._refused:
+                log.error("configuration refused, the last good one stays in force", extra={"reason": str(exc)})
+            self._refused = str(exc)
             return False
+        self._refused = ""
         log.info("configuration reloaded", extra={"file": str(self._path)})
         return True
 

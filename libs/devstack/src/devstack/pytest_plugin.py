@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from chassis.bus import provision
 from devstack import programs
 from devstack.database import Database, copy_of, create, drop, roles
 from devstack.nats import RunningNats
@@ -123,5 +122,7 @@ async def nats_server() -> AsyncIterator[RunningNats]:
 @pytest_asyncio.fixture
 async def nats_url(nats_server: RunningNats) -> str:
     """A server of this test's own with all streams and durables of the product."""
+    from chassis.bus import provision
+
     await provision(nats_server.url)
     return nats_server.url

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from chassis.bus import provision
 from devstack import database as databases
 from devstack import demo, model, nats, postgres, profiles, programs, repository
 from devstack.errors import DevstackError, PortTaken, StartFailed
@@ -175,6 +174,9 @@ class Stack:
                 server = nats.prepare(self.data_dir / "nats", logs=self.logs)
                 await self._supervisor.start(server.program)
                 self.nats_url = server.url
+        # Imported late: that takes longer than a server takes to start, and a person is waiting for the first line.
+        from chassis.bus import provision
+
         with timed(self._report, "streams"):
             try:
                 await provision(self.nats_url)

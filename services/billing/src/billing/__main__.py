@@ -17,7 +17,7 @@ from billing.app import build_app, opened_store
 from billing.domain import Subscription, checked_plan
 from billing.errors import BillingError
 from billing.settings import Settings
-from billing.store import LedgerFilter, Store
+from billing.store import LedgerFilter, SchemaNotReady, Store
 from billing.tables import LedgerRow
 from chassis import migrations, process
 from chassis.bus import BusError
@@ -147,6 +147,9 @@ def main() -> None:
     except (ConfigInvalid, BillingError) as exc:
         typer.echo(str(exc), err=True)
         sys.exit(2)
+    except SchemaNotReady as exc:
+        typer.echo(f"{exc}; run `python -m billing migrate` as its owner", err=True)
+        sys.exit(1)
     except StoreAway as exc:
         typer.echo(f"the database does not answer ({exc}); check BILLING_DATABASE_URL", err=True)
         sys.exit(1)

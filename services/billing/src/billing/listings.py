@@ -76,11 +76,9 @@ def _table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
         table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(value) for value in row))
-    console = Console(file=io.StringIO(), width=_WIDTH)
-    console.print(table)
-    written = console.file
-    assert isinstance(written, io.StringIO)
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+    written = io.StringIO()
+    Console(file=written, width=_WIDTH).print(table)
+    return "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
 
 
 def _counted(number: int, noun: str) -> str:

@@ -5,13 +5,14 @@ is rare and goes through SQLModel.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 import psycopg
+import sqlalchemy.exc
 from psycopg.types.json import Jsonb
 from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -95,6 +96,19 @@ class LedgerFilter:
     limit: int = 50
 
 
+class SchemaNotReady(database.StoreAway):
+    """Tables or rights are not as this release needs them. What waits is kept until they are."""
+
+
+@contextmanager
+def _schema_errors() -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError, sqlalchemy.exc.ProgrammingError) as exc:
+        # A settlement is not to blame for a migration that has not run: without this it would become a dead letter.
+        raise SchemaNotReady(f"schema `billing` is not ready ({type(exc).__name__})") from exc
+
+
 class Store:
     """The tables of schema `billing`. Every method is one transaction; all raise `StoreAway`."""
 
@@ -111,7 +125,7 @@ class Store:
 
     async def is_there(self) -> bool:
         """Whether the database answers."""
-        async with database.transaction(self.engine) as session:
+        async with self._transaction() as session:
             return bool((await session.exec(select(1))).one())
 
     async def record(self, settlements: Sequence[Settlement]) -> Recorded:
@@ -123,7 +137,7 @@ class Store:
             connection = await self._connected()
             try:
                 columns = [list(column) for column in zip(*map(_values, settlements), strict=True)]
-                with database.statement("INSERT", "billing.ledger", batch_size=len(settlements)):
+                with _schema_errors(), database.statement("INSERT", "billing.ledger", batch_size=len(settlements)):
                     won: dict[int, float] = dict(await (await connection.execute(_RECORD, columns)).fetchall())
                 losers = [settlement for settlement in settlements if settlement.sequence not in won]
                 kept = await _keep_conflicts(connection, losers) if losers else []
@@ -137,7 +151,7 @@ class Store:
         """Revision 1 of an account, with the change to tell. Whether it is new; a known account stays as it is."""
         row = {name: getattr(subscription, name) for name in SubscriptionRow.model_fields}
         opened = insert(SubscriptionRow).values(row).on_conflict_do_nothing().returning(col(SubscriptionRow.revision))
-        async with database.transaction(self.engine) as session:
+        async with self._transaction() as session:
             if (await session.exec(opened)).scalar_one_or_none() is None:
                 return False
             await session.exec(_recorded(subscription, actor=actor))
@@ -146,7 +160,7 @@ class Store:
     async def change_plan(self, account_id: UUID, plan: str, *, actor: str) -> Subscription:
         """The account on `plan`; a revision more if that is a change. Raises `UnknownAccount`."""
         locked = select(SubscriptionRow).where(col(SubscriptionRow.account_id) == account_id).with_for_update()
-        async with database.transaction(self.engine) as session:
+        async with self._transaction() as session:
             row = (await session.exec(locked)).one_or_none()
             if row is None:
                 raise UnknownAccount(account_id)
@@ -168,7 +182,7 @@ class Store:
             .order_by(col(SubscriptionChangeRow.account_id), col(SubscriptionChangeRow.revision))
             .limit(limit)
         )
-        async with database.transaction(self.engine) as session:
+        async with self._transaction() as session:
             is_ours = (await session.exec(_ONE_RELAY)).one()
             rows = (await session.exec(waiting)).all() if is_ours else []
             yield Outbox(session, [_change(row) for row in rows])
@@ -178,13 +192,13 @@ class Store:
         found = select(col(SubscriptionChangeRow.published_at)).where(
             col(SubscriptionChangeRow.account_id) == account_id, col(SubscriptionChangeRow.revision) == revision
         )
-        async with database.transaction(self.engine) as session:
+        async with self._transaction() as session:
             return (await session.exec(found)).one_or_none() is not None
 
     async def subscriptions(self) -> Sequence[Subscription]:
         """All accounts with their plans, by name."""
         ordered = select(SubscriptionRow).order_by(col(SubscriptionRow.name), col(SubscriptionRow.account_id))
-        async with database.transaction(self.engine) as session:
+        async with self._transaction() as session:
             return [_subscription(row) for row in await session.exec(ordered)]
 
     async def ledger(self, wanted: LedgerFilter) -> Sequence[LedgerRow]:
@@ -196,8 +210,14 @@ class Store:
             query = query.where(col(LedgerRow.request_id) == wanted.request_id)
         if wanted.day is not None:
             query = query.where(col(LedgerRow.day) == wanted.day)
-        async with database.transaction(self.engine) as session:
+        async with self._transaction() as session:
             return list(reversed((await session.exec(query)).all()))
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+        with _schema_errors():
+            async with database.transaction(self.engine) as session:
+                yield session
 
     async def _connected(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:
@@ -237,7 +257,7 @@ async def _keep_conflicts(
         [loser.sequence for loser in losers],
         [Jsonb(loser.settled.model_dump(mode="json")) for loser in losers],
     )
-    with database.statement("INSERT", "billing.settlement_conflicts", batch_size=len(losers)):
+    with _schema_errors(), database.statement("INSERT", "billing.settlement_conflicts", batch_size=len(losers)):
         return await (await connection.execute(_KEEP_CONFLICTS, columns)).fetchall()
 
 

@@ -87,7 +87,7 @@ async def block_token(bus: Bus, store: Store, token_id: UUID, *, timeout_seconds
     try:
         reply = await ask(bus, BLOCK_TOKEN, BlockToken(token_id=token_id), timeout_seconds=timeout_seconds)
     except PeerUnavailable as exc:
-        raise NotInForce(token_id, exc.reason) from exc
+        raise NotInForce(token_id, f"quota did not answer ({exc.reason})") from exc
     if isinstance(reply, Failure):
         raise NotInForce(token_id, f"quota failed ({reply.code})")
     await store.note_blocked(token_id)

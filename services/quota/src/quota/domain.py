@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 DECEMBER = 12
@@ -106,11 +107,13 @@ def refusal(windows: Windows, limits: Limits, *, is_blocked: bool) -> Refusal:
     return Refusal.DAILY_SPENT if windows.daily.remaining(limits.daily) == 0 else Refusal.MONTHLY_SPENT
 
 
+@lru_cache(maxsize=64)
 def day_resets_at(day: date) -> datetime:
     """The next UTC midnight."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
 
 
+@lru_cache(maxsize=64)
 def month_resets_at(month: date) -> datetime:
     """The first moment of the next UTC month."""
     is_december = month.month == DECEMBER

@@ -52,7 +52,11 @@ def test_a_request_that_is_no_stream_asks_for_none() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto", "parallel_tool_calls": False},
+        {
+            "tools": [{"type": "function", "function": {"name": "f"}}],
+            "tool_choice": "auto",
+            "parallel_tool_calls": False,
+        },
         {"temperature": 0.5, "top_p": 1, "seed": 7, "stop": ["a"], "logit_bias": {"50": 1}},
         {"response_format": {"type": "json_object"}, "reasoning_effort": "high", "max_tokens": 5},
         {"logprobs": True, "top_logprobs": 3, "presence_penalty": -2, "frequency_penalty": 2.0},

@@ -1,5 +1,6 @@
 """Streams on their way through: what leaves, what is held back, what counts as broken."""
 
+import itertools
 import json
 from typing import Any
 
@@ -147,7 +148,10 @@ def tool_deltas(*reads: list[Any]) -> list[Any]:
 
 def test_parallel_tool_calls_interleaved_keep_their_own_ids() -> None:
     assert tool_deltas(
-        [call(0, f"{BRAND}1", "f", "")], [call(1, f"{BRAND}2", "g", "")], [call(0, arguments="{")], [call(1, arguments="[")]
+        [call(0, f"{BRAND}1", "f", "")],
+        [call(1, f"{BRAND}2", "g", "")],
+        [call(0, arguments="{")],
+        [call(1, arguments="[")],
     ) == [
         {"index": 0, "id": "call_0", "type": "function", "function": {"name": "f", "arguments": ""}},
         {"index": 1, "id": "call_1", "type": "function", "function": {"name": "g", "arguments": ""}},
@@ -263,6 +267,6 @@ def test_any_split_of_the_providers_bytes_gives_the_client_the_same_stream(cuts:
     whole = expected.feed(raw) + expected.finish()
     places = [0, *sorted(cuts), len(raw)]
     stream = new_stream(wants_usage=True)
-    pieces = [stream.feed(raw[begin:end]) for begin, end in zip(places, places[1:], strict=False)]
+    pieces = [stream.feed(raw[begin:end]) for begin, end in itertools.pairwise(places)]
     assert b"".join(pieces) + stream.finish() == whole
     assert BRAND.encode() not in whole

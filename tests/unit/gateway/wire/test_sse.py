@@ -1,5 +1,7 @@
 """Framing of events: the same bytes give the same events, however they come."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,7 +51,7 @@ def test_any_split_of_the_same_bytes_gives_the_same_events(
 ) -> None:
     stream = (b"\xef\xbb\xbf" if has_mark else b"") + b"".join(line + end for line, end in written)
     places = sorted({0, *(min(cut, len(stream)) for cut in cuts), len(stream)})
-    reads = [stream[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    reads = [stream[begin:end] for begin, end in itertools.pairwise(places)]
     assert split(*reads) == split(stream)
 
 

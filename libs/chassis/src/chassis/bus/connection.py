@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import nats
@@ -98,27 +98,35 @@ class Bus:
         """Take no new asks, answer those that were taken, flush, close: a stop that loses nothing."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
-                await self._drain()
+                await self._take_no_more()
+                await asyncio.gather(*self.tasks, return_exceptions=True)
+                if self.client.is_connected:
+                    await self.client.drain()
         except (NatsError, OSError) as exc:  # a time-out is an OSError, too
             log.warning("stopped without NATS", extra={"error": type(exc).__name__})
         finally:
             with contextlib.suppress(NatsError, OSError):
                 await self.client.close()
 
-    async def _drain(self) -> None:
-        if self.client.is_connected:
-            # `Subscription.drain` stops listening on the word of a single flush, so an ask could slip in between and
-            # be lost: first make sure that the server sends us nothing more.
-            for subscription in self.served:
-                await self.client._send_unsubscribe(subscription._id)
-            await self.flush()
-        for subscription in self.served:
-            if self.client.is_connected:
-                await subscription.drain()  # type: ignore[no-untyped-call]
-        if self.tasks:
-            await asyncio.gather(*self.tasks, return_exceptions=True)
-        if self.client.is_connected:
-            await self.client.drain()
+    async def end(self, subscriptions: Sequence[Subscription]) -> None:
+        """Take nothing new from the server; return when what it had sent was handed over. Raises nats-py's errors.
+
+        `Subscription.drain` stops listening on the word of a single flush, so a message could slip in between and be
+        lost: first make sure that the server sends us nothing more.
+        """
+        for subscription in subscriptions:
+            await self.client._send_unsubscribe(subscription._id)
+        await self.flush()
+        for subscription in subscriptions:
+            await subscription.drain()  # type: ignore[no-untyped-call]
+
+    async def _take_no_more(self) -> None:
+        if not self.client.is_connected:
+            return
+        try:
+            await self.end(self.served)
+        except (NatsError, OSError) as exc:
+            log.warning("NATS went away while stopping", extra={"error": type(exc).__name__})
 
 
 class _Watch:

@@ -7,6 +7,7 @@ message that fails `max_deliver` times goes to DEAD_LETTERS, never nowhere.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -103,16 +104,17 @@ async def consume(
     bus: Bus, event: Event[PayloadT], durable: Durable, handler: BatchHandler[PayloadT], *, batch: int = 256
 ) -> AsyncIterator[None]:
     """Feed `handler` with batches in stream order while the block runs; on the way out the one in hand is finished."""
-    pull = Pull(bus.client, stream=durable.stream, durable=durable.name, batch=batch)
+    pull = Pull(bus, stream=durable.stream, durable=durable.name, batch=batch)
     await pull.open()
     consumer = _Consumer(bus, event, durable, handler)
     task = asyncio.create_task(consumer.run(pull), name=f"consume {durable.name}")
     try:
         yield
     finally:
-        consumer.is_stopping = True
+        consumer.stopping.set()
         await pull.close()
         await task
+        await pull.give_back()
 
 
 class _Abandoned(Exception):
@@ -127,17 +129,27 @@ class _Consumer(Generic[PayloadT]):
         self._event = event
         self._durable = durable
         self._handler = handler
-        self.is_stopping = False
+        self.stopping = asyncio.Event()
 
     async def run(self, pull: Pull) -> None:
         async for messages in pull.batches():
             try:
                 await self._process(messages)
             except _Abandoned:
+                await self._abandon(messages)
                 return
             except NatsError as exc:
                 # What was not acknowledged comes again; every handler is idempotent.
                 log.warning("acknowledgement lost", extra={"durable": self._durable.name, "error": type(exc).__name__})
+            except Exception:  # the edge: a consumer that ends while its service looks healthy loses the ledger's trust
+                log.exception("batch not processed", extra={"durable": self._durable.name})
+
+    async def _abandon(self, messages: Sequence[Msg]) -> None:
+        """Give back what is not settled, so that it comes again soon and not after `ack_wait_seconds`."""
+        with contextlib.suppress(NatsError):
+            for message in messages:
+                if not message.is_acked:
+                    await message.nak(delay=NAK_DELAY_SECONDS[0])
 
     async def _process(self, messages: Sequence[Msg]) -> None:
         began = time.perf_counter()
@@ -191,12 +203,14 @@ class _Consumer(Generic[PayloadT]):
             except TryLater as exc:
                 pause = TRY_LATER_PAUSE_SECONDS[min(attempt, len(TRY_LATER_PAUSE_SECONDS) - 1)]
                 attempt += 1
-                if self.is_stopping:
+                if self.stopping.is_set():
                     raise _Abandoned from exc
                 log.warning("store away, trying again", extra={"durable": self._durable.name, "reason": str(exc)})
                 for message, _ in readable:
                     await message.in_progress()
-                await asyncio.sleep(pause)
+                with contextlib.suppress(TimeoutError):
+                    # The messages are ours for `ack_wait_seconds` more; say so again well before that ends.
+                    await asyncio.wait_for(self.stopping.wait(), min(pause, self._durable.ack_wait_seconds / 2))
             except Exception:  # the edge: the message is kept, nothing is lost by going on
                 log.exception("consumer crashed", extra={"durable": self._durable.name, "messages": len(deliveries)})
                 return False

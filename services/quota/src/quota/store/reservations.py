@@ -23,35 +23,44 @@ today AS MATERIALIZED (
     FROM (SELECT (quota.clock() AT TIME ZONE 'UTC')::date AS day) AS clock
 )"""
 
+# These statements are planned once per connection, perhaps while the tables are empty, for arrays of unknown length. So
+# the plan is prescribed: rows of tables are looked up by key (arrays, scalar subqueries, LATERAL … OFFSET 0, which the
+# planner cannot turn around), what is joined besides is hashed. Left to itself it read whole tables, or compared
+# every ask of a batch with every other.
+_PLANNING = "SELECT set_config(name, 'off', false) FROM (VALUES ('enable_seqscan'), ('enable_nestloop')) AS s (name)"
+
+_WINDOWS_OF_NOW = """
+    w.account_id = ANY (%(accounts)b::uuid[]) AND w.kind IN ('day', 'month')
+    AND w.starts_on IN ((SELECT day FROM today), (SELECT month FROM today))
+    AND w.starts_on = CASE w.kind WHEN 'day' THEN (SELECT day FROM today) ELSE (SELECT month FROM today) END"""
+
 _ADMIT = f"""
 WITH {TODAY}, asked AS MATERIALIZED (
     SELECT q.account_id, q.request_id, q.token_id, q.gateway, q.place,
-           r.request_id IS NOT NULL AS is_replay, b.token_id IS NOT NULL AS is_blocked
+           (SELECT true FROM quota.reservations AS r
+            WHERE r.account_id = q.account_id AND r.request_id = q.request_id) IS NOT NULL AS is_replay,
+           (SELECT true FROM quota.blocked_tokens AS b WHERE b.token_id = q.token_id) IS NOT NULL AS is_blocked
     FROM unnest(%(accounts)b::uuid[], %(requests)b::uuid[], %(tokens)b::uuid[], %(gateways)s::text[])
          WITH ORDINALITY AS q (account_id, request_id, token_id, gateway, place)
-    LEFT JOIN quota.reservations AS r ON r.account_id = q.account_id AND r.request_id = q.request_id
-    LEFT JOIN quota.blocked_tokens AS b ON b.token_id = q.token_id
 ), locked AS MATERIALIZED (
     SELECT w.account_id, w.kind, w.used, w.reserved
-    FROM (SELECT DISTINCT account_id FROM asked WHERE NOT is_replay) AS a
-    CROSS JOIN today
-    CROSS JOIN LATERAL (VALUES ('day', today.day), ('month', today.month)) AS k (kind, starts_on)
-    JOIN quota.windows AS w ON w.account_id = a.account_id AND w.kind = k.kind AND w.starts_on = k.starts_on
+    FROM quota.windows AS w
+    WHERE {_WINDOWS_OF_NOW}
     ORDER BY w.account_id, w.kind, w.starts_on
-    FOR NO KEY UPDATE OF w
-), counted AS (
-    SELECT account_id,
+    FOR NO KEY UPDATE
+), counted AS MATERIALIZED (
+    SELECT account_id, (SELECT a.plan FROM quota.accounts AS a WHERE a.account_id = locked.account_id) AS assigned_plan,
            max(used) FILTER (WHERE kind = 'day') AS day_used, max(reserved) FILTER (WHERE kind = 'day') AS day_reserved,
            max(used) FILTER (WHERE kind = 'month') AS month_used,
            max(reserved) FILTER (WHERE kind = 'month') AS month_reserved
     FROM locked GROUP BY account_id HAVING count(*) = 2
 ), state AS (
-    SELECT c.*, a.plan AS assigned_plan, p.name AS plan,
+    SELECT c.*, p.name AS plan,
            least(p.daily - c.day_used - c.day_reserved, p.monthly - c.month_used - c.month_reserved) AS room
     FROM counted AS c
-    JOIN quota.accounts AS a ON a.account_id = c.account_id
     JOIN unnest(%(plans)s::text[], %(daily)s::int[], %(monthly)s::int[]) AS p (name, daily, monthly)
-      ON p.name = CASE WHEN a.plan = ANY (%(plans)s::text[]) THEN a.plan ELSE %(default_plan)s END
+      ON p.name = CASE WHEN c.assigned_plan = ANY (%(plans)s::text[]) THEN c.assigned_plan ELSE %(default_plan)s END
+    WHERE c.assigned_plan IS NOT NULL
 ), numbered AS (
     SELECT q.*, s.assigned_plan, s.plan, s.room, s.day_used, s.day_reserved, s.month_used, s.month_reserved,
            row_number() OVER (PARTITION BY q.account_id, q.is_replay OR q.is_blocked ORDER BY q.place) AS position
@@ -67,9 +76,7 @@ WITH {TODAY}, asked AS MATERIALIZED (
 ), raised AS (
     UPDATE quota.windows AS w SET reserved = w.reserved + n.prompts
     FROM (SELECT account_id, count(*) AS prompts FROM admitted GROUP BY account_id) AS n
-    CROSS JOIN today
-    CROSS JOIN LATERAL (VALUES ('day', today.day), ('month', today.month)) AS k (kind, starts_on)
-    WHERE w.account_id = n.account_id AND w.kind = k.kind AND w.starts_on = k.starts_on
+    WHERE w.account_id = n.account_id AND {_WINDOWS_OF_NOW}
 )
 SELECT is_replay, is_blocked, room IS NULL OR position <= room AS fits, assigned_plan, plan, day, month,
        day_used, day_reserved, month_used, month_reserved,
@@ -82,9 +89,15 @@ _RECALL = """
 SELECT r.account_id, r.request_id, r.plan, r.plans_version, r.turn_id, r.call, r.day, r.month,
        d.used, d.reserved, m.used, m.reserved
 FROM unnest(%(accounts)b::uuid[], %(requests)b::uuid[]) AS q (account_id, request_id)
-JOIN quota.reservations AS r ON r.account_id = q.account_id AND r.request_id = q.request_id
-JOIN quota.windows AS d ON d.account_id = r.account_id AND d.kind = 'day' AND d.starts_on = r.day
-JOIN quota.windows AS m ON m.account_id = r.account_id AND m.kind = 'month' AND m.starts_on = r.month
+CROSS JOIN LATERAL (
+    SELECT * FROM quota.reservations AS r
+    WHERE r.account_id = q.account_id AND r.request_id = q.request_id OFFSET 0) AS r
+CROSS JOIN LATERAL (
+    SELECT w.used, w.reserved FROM quota.windows AS w
+    WHERE w.account_id = r.account_id AND w.kind = 'day' AND w.starts_on = r.day OFFSET 0) AS d
+CROSS JOIN LATERAL (
+    SELECT w.used, w.reserved FROM quota.windows AS w
+    WHERE w.account_id = r.account_id AND w.kind = 'month' AND w.starts_on = r.month OFFSET 0) AS m
 """
 
 _OPEN_WINDOWS = f"""
@@ -205,6 +218,7 @@ class Reservations:
         async with self._connecting:
             if self._connection is None or self._connection.closed:
                 self._connection = await database.connect(self._url)
+                await self._connection.execute(_PLANNING)
             return self._connection
 
 

@@ -10,6 +10,13 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_accounts()
+    _create_tokens()
+    op.execute('GRANT SELECT, INSERT, UPDATE (announced_at) ON gateway.accounts TO "gateway"')
+    op.execute('GRANT SELECT, INSERT, UPDATE (revoked_at, blocked_at, last_used_at) ON gateway.tokens TO "gateway"')
+
+
+def _create_accounts() -> None:
     op.create_table(
         "accounts",
         sa.Column("account_id", sa.Uuid(), primary_key=True),
@@ -26,6 +33,9 @@ def upgrade() -> None:
         schema="gateway",
         postgresql_where=sa.text("announced_at IS NULL"),
     )
+
+
+def _create_tokens() -> None:
     op.create_table(
         "tokens",
         sa.Column("token_id", sa.Uuid(), primary_key=True),
@@ -49,8 +59,6 @@ def upgrade() -> None:
         schema="gateway",
         postgresql_where=sa.text("revoked_at IS NOT NULL AND blocked_at IS NULL"),
     )
-    op.execute('GRANT SELECT, INSERT, UPDATE (announced_at) ON gateway.accounts TO "gateway"')
-    op.execute('GRANT SELECT, INSERT, UPDATE (revoked_at, blocked_at, last_used_at) ON gateway.tokens TO "gateway"')
 
 
 def downgrade() -> None:

@@ -12,6 +12,7 @@ from devstack.stack import Stack
 from tests.e2e.product import ALIASES, HELLO, chat, get, profiles
 
 OTHER_BASE_PATH = "/api/smart-routing-ai-model/v1"
+SAID: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
 PLANS = ("free", "plus", "business", "pro", "ultimate", "max", "unlimited")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -81,15 +82,17 @@ async def test_every_admitted_response_has_the_headers_of_the_contract(stack: St
 async def test_the_openai_sdk_works_unchanged(stack: Stack, provider: Provider, path: str) -> None:
     base_url = stack.base_url.removesuffix("/v1") + path
     async with openai.AsyncOpenAI(base_url=base_url, api_key=stack.tokens["max"], max_retries=0) as client:
-        whole = await client.chat.completions.create(model="smart-route", messages=HELLO)  # type: ignore[call-overload]
+        whole = await client.chat.completions.create(model="smart-route", messages=SAID)
         assert whole.choices[0].message.content == "Hello there."
+        assert whole.usage is not None
         assert whole.usage.total_tokens == 19
 
-        stream = await client.chat.completions.create(  # type: ignore[call-overload]
-            model="smart-route", messages=HELLO, stream=True, stream_options={"include_usage": True}
+        stream = await client.chat.completions.create(
+            model="smart-route", messages=SAID, stream=True, stream_options={"include_usage": True}
         )
         chunks = [chunk async for chunk in stream]
         assert "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices) == "Hello there."
+        assert chunks[-1].usage is not None
         assert chunks[-1].usage.completion_tokens == 7
 
         models = [model.id async for model in client.models.list()]

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import nats
 import pytest
 
 from chassis import bus
@@ -114,3 +115,45 @@ async def test_more_requests_than_may_be_open_are_turned_away(
                 task.cancel()
             await home.settlements(2)
     assert refused.status == 503
+
+
+async def _cap_requests(nats_url: str, max_bytes: int) -> None:
+    """Make the stream REQUESTS refuse (a few bytes) or take settlements."""
+    client = await nats.connect(nats_url)
+    try:
+        config = (await client.jetstream().stream_info("REQUESTS")).config
+        config.max_bytes = max_bytes
+        await client.jsm().update_stream(config)
+    finally:
+        await client.close()
+
+
+async def test_a_full_stream_of_settlements_stops_admission_until_it_takes_them_again(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    async with (
+        Provider() as provider,
+        house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}, settle_timeout_seconds=0.3) as home,
+    ):
+        await _cap_requests(nats_url, 10)
+        answered, refused = await home.ask(), await home.ask()
+        assert (answered.status, refused.status) == (200, 503)
+        assert len(provider.exchanges) == 1, "a request was admitted that could not be recorded"
+        await _cap_requests(nats_url, 1024**2)
+        (settled,) = await home.settlements(1)
+        assert str(settled.request_id) == answered.headers["x-request-id"]
+        assert await until(home.answers, within_seconds=5)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_the_settlement_is_stored_before_the_client_sees_the_end(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path, is_stream: bool
+) -> None:
+    async with Provider() as provider, house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}) as home:
+        client = await nats.connect(nats_url)
+        try:
+            for number in range(1, 4):
+                assert (await home.ask(stream=is_stream)).status == 200
+                assert (await client.jetstream().stream_info("REQUESTS")).state.messages == number
+        finally:
+            await client.close()

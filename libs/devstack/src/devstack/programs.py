@@ -99,6 +99,8 @@ def service_environment(replica: Replica, surroundings: Surroundings) -> dict[st
         own["GATEWAY_PORT"] = str(replica.port)
         own["GATEWAY_REUSE_PORT"] = str(replica.shares_port).lower()
         own["GATEWAY_SIGNING_KEY"] = surroundings.signing_key
+        # Open streams, then their settlements, then what is kept: all of it before we would kill the process.
+        own["GATEWAY_GRACE_SECONDS"] = "4"
     return environment({**own, **surroundings.extra})
 
 

@@ -19,5 +19,5 @@ class Settings(BaseSettings):
     health_port: int = Field(default=9082, ge=0, le=65535)
     instance: str = Field(default_factory=default_instance)
     log_level: str = "INFO"
-    plans_file: Path = Path("deploy/config/plans.yaml")
-    profiles_file: Path = Path("deploy/config/profiles.yaml")
+    plans_file: Path = Path("/etc/smartroute/plans.yaml")
+    profiles_file: Path = Path("/etc/smartroute/profiles.yaml")

@@ -6,10 +6,11 @@ from pathlib import Path
 import openai
 import pytest
 import pytest_asyncio
+from openai.types.chat import ChatCompletionMessageParam
 
 from devstack.provider import Provider, ToolCall, scripts
 from devstack.stack import Stack
-from tests.e2e.product import ALIASES, HELLO, chat, get, profiles
+from tests.e2e.product import ALIASES, chat, get, profiles
 
 OTHER_BASE_PATH = "/api/smart-routing-ai-model/v1"
 SAID: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]

@@ -23,7 +23,7 @@ down: ## Stop what `make up` started, from another terminal; the data is kept
 
 test: ## Run the tests: all of them, or those in ARGS="tests/unit -k name"
 	$(BOOTSTRAP) --dev
-	@exec $(VENV)/bin/python -m pytest $(ARGS)
+	@exec $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope $(ARGS)
 
 check: ## Format, lint, types, imports, contracts: everything that needs no running server
 	$(BOOTSTRAP) --dev

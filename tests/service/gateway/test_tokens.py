@@ -187,7 +187,7 @@ async def test_the_signal_of_a_revocation_empties_the_cache(fresh_database: Fres
         connect(nats_url, name="test", instance="test") as bus,
     ):
         await forget_revoked(bus, it.authenticator)
-        await bus.client.flush()
+        await bus.flush()
         header, token_id = await it.token()
         await it.authenticator.authenticate(header)
         await accounts.mark_revoked(it.store, token_id)

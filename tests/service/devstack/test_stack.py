@@ -63,6 +63,25 @@ async def test_every_plan_has_a_token_that_every_gateway_takes(stack: Stack) -> 
         assert [await _plan(base_url, token) for token in stack.tokens.values()] == list(stack.tokens)
 
 
+async def test_an_operators_command_runs_in_the_place_of_its_service(stack: Stack, stack_dir: Path) -> None:
+    async def run(*arguments: str) -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "devstack", "run", *arguments),
+            env={**os.environ, "SMARTROUTE_DATA_DIR": str(stack_dir)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    code, out, err = await run("billing", "subscriptions", "--json")
+    assert code == 0, err
+    assert {line["plan"] for line in json.loads(out)} == set(stack.tokens)
+    assert (stack_dir / "config/environments.json").stat().st_mode & 0o077 == 0
+    code, _, err = await run("nothing")
+    assert (code, "billing" in err) == (2, True)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_killed_service_comes_back_where_it_was_and_the_facts_follow(
     stack: Stack, stack_dir: Path, service: str

@@ -1,4 +1,4 @@
-"""`python -m devstack up | down | status`"""
+"""`python -m devstack up | down | status | run SERVICE …`"""
 
 import argparse
 import sys
@@ -10,12 +10,16 @@ def main() -> int:
     commands.add_parser("up", help="start everything, stay until Ctrl-C")
     commands.add_parser("down", help="stop what `up` started")
     commands.add_parser("status", help="say what runs")
-    chosen: str = parser.parse_args().command
+    runner = commands.add_parser("run", help="run a service's own command in its place: run billing ledger")
+    runner.add_argument("arguments", nargs=argparse.REMAINDER, metavar="SERVICE …")
+    chosen = parser.parse_args()
     try:
         # Imported here: a Ctrl-C during the imports is a Ctrl-C like any other.
         from devstack import run
 
-        return {"up": run.up, "down": run.down, "status": run.status}[chosen]()
+        if chosen.command == "run":
+            return run.run(chosen.arguments)
+        return {"up": run.up, "down": run.down, "status": run.status}[chosen.command]()
     except KeyboardInterrupt:
         return 130
 

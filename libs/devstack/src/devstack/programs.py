@@ -81,7 +81,12 @@ def service(replica: Replica, surroundings: Surroundings) -> Program:
 
 
 def service_environment(replica: Replica, surroundings: Surroundings) -> dict[str, str]:
-    """Everything a replica is told."""
+    """The whole environment of a replica."""
+    return environment(told(replica, surroundings))
+
+
+def told(replica: Replica, surroundings: Surroundings) -> dict[str, str]:
+    """Everything that this stack tells a replica."""
     prefix = replica.service.upper()
     own = {
         f"{prefix}_NATS_URL": surroundings.nats_url,
@@ -101,7 +106,7 @@ def service_environment(replica: Replica, surroundings: Surroundings) -> dict[st
         own["GATEWAY_SIGNING_KEY"] = surroundings.signing_key
         # Open streams, then their settlements, then what is kept: all of it before we would kill the process.
         own["GATEWAY_GRACE_SECONDS"] = "4"
-    return environment({**own, **surroundings.extra})
+    return {**own, **surroundings.extra}
 
 
 async def migrate(service: str, database: Database, *, log: Path) -> None:

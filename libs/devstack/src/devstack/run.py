@@ -1,24 +1,25 @@
-"""`python -m devstack up | down | status`: the commands behind `make up` and `make down`."""
+"""`python -m devstack up | down | status | run`: the commands behind `make up` and `make down`, and an operator's."""
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import psutil
 import yaml
 
 from contracts.plans import PlanCatalogue
-from devstack import repository, settings
+from devstack import programs, repository, settings
 from devstack.errors import DevstackError
 from devstack.folders import make_folder, read_json
 from devstack.follow import follow
 from devstack.probes import http_get
 from devstack.register import Register
 from devstack.screen import Screen
-from devstack.stack import Stack
+from devstack.stack import ENVIRONMENTS, Stack
 
 _DOWN_SECONDS = 60
 
@@ -75,6 +76,19 @@ def status() -> int:
     for name, pids in processes.items() if isinstance(processes, dict) else ():
         print(f"  {name:<9} {', '.join(map(str, pids)) or 'given by you, or just being restarted'}")
     return 0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """`python -m <service> …` in the place of that service: `run billing ledger`. Does not return when it can start."""
+    told = read_json(settings.data_dir() / ENVIRONMENTS)
+    service = arguments[0] if arguments else ""
+    own = told.get(service)
+    if not isinstance(own, dict):
+        known = ", ".join(told) or "nothing, until `make up` has run"
+        print(f"no service `{service}` with the data in {settings.data_dir()}; there is: {known}", file=sys.stderr)
+        return 2
+    command = programs.command(service, *arguments[1:])
+    os.execve(command[0], command, programs.environment(own))
 
 
 async def _up(choices: settings.Choices, screen: Screen) -> int:

@@ -26,6 +26,9 @@ from devstack.settings import SERVICES, Choices
 from devstack.supervisor import Supervised, Supervisor
 from devstack.unprivileged import remove_outside
 
+# What each service is told, for commands in its place (`python -m devstack run`); it carries passwords: mode 0600.
+ENVIRONMENTS = "config/environments.json"
+
 
 class Stack:
     """`async with Stack(folder, profiles={...}) as stack:` and all of it is ready; on leaving all of it has ended.
@@ -228,6 +231,8 @@ class Stack:
             logs=self.logs,
             extra=self._extra,
         )
+        told = {each.service: programs.told(each, self._surroundings) for each in reversed(self._replicas)}
+        write_json(self.data_dir / ENVIRONMENTS, told)
         what = ", ".join(f"{service} x {n}" if (n := self._count(service)) > 1 else service for service in SERVICES)
         with timed(self._report, what):
             await self._supervisor.start(*(programs.service(each, self._surroundings) for each in self._replicas))

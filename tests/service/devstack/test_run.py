@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -124,22 +125,34 @@ async def test_what_a_killed_supervisor_left_is_ended_and_a_stranger_with_an_old
             await process.wait()
 
 
+# A test run in the background of a script ignores SIGINT, and what it starts inherits that; not so at a terminal.
+_UP_WITH_A_TERMINALS_SIGNALS = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "devstack", "up"])
+"""
+
+
 @pytest.mark.parametrize("after_seconds", [0.1, 0.6, 1.0])
 async def test_ctrl_c_in_the_middle_of_a_start_ends_everything_without_a_traceback(
     data_dir: Path, after_seconds: float
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "devstack",
-        "up",
+        "-c",
+        _UP_WITH_A_TERMINALS_SIGNALS,
         env=_environment(data_dir, {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    await asyncio.sleep(after_seconds)
-    process.send_signal(2)
-    printed, _ = await asyncio.wait_for(process.communicate(), 30)
+    try:
+        await asyncio.sleep(after_seconds)
+        process.send_signal(signal.SIGINT)
+        printed, _ = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.communicate()
     assert b"Traceback" not in printed
     assert not (data_dir / "stack.json").exists()
     assert not (data_dir / "running.json").exists()

@@ -7,8 +7,7 @@
 What is on one line is done in order, the three lines side by side. Stopping goes the other way.
 """
 
-import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ from typing import Self
 
 from devstack import database as databases
 from devstack import demo, model, nats, postgres, profiles, programs, repository
-from devstack.errors import DevstackError, PortTaken, StartFailed
+from devstack.errors import PortTaken, StartFailed
 from devstack.folders import Keepsakes, make_folder, write_json
 from devstack.ports import LOOPBACK, free_port, is_free, owner_of
 from devstack.programs import Replica, Surroundings
@@ -24,6 +23,7 @@ from devstack.register import Register
 from devstack.report import Report, Silence, timed
 from devstack.settings import SERVICES, Choices
 from devstack.supervisor import Supervised, Supervisor
+from devstack.together import side_by_side
 from devstack.unprivileged import remove_outside
 
 # What each service is told, for commands in its place (`python -m devstack run`); it carries passwords: mode 0600.
@@ -158,7 +158,7 @@ class Stack:
         self._kept = Keepsakes(self.data_dir / "kept.json")
         self._choose_addresses()
         self._changed()
-        await _side_by_side(self._start_nats(), self._start_database(), self._start_model())
+        await side_by_side(self._start_nats(), self._start_database(), self._start_model())
         await self._start_services()
         await self._seed()
         self._ready = True
@@ -211,7 +211,7 @@ class Stack:
             await databases.note_migrated(database, service, digests[service])
 
         with timed(self._report, f"migrations of {', '.join(waiting)}"):
-            await _side_by_side(*(migrate(service) for service in waiting))
+            await side_by_side(*(migrate(service) for service in waiting))
 
     async def _start_model(self) -> None:
         if not self._uses_local_model:
@@ -316,18 +316,3 @@ class Stack:
         self._register.note(running, base_url=self.base_url)
         if self._ready:
             write_json(self._stack_file, self.document())
-
-
-async def _side_by_side(*work: Coroutine[None, None, None]) -> None:
-    """All at once; the first error cancels the rest and is raised as itself, not in a group."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
-    except* DevstackError as errors:
-        raise _first(errors.exceptions) from None
-
-
-def _first(errors: Sequence[BaseException]) -> BaseException:
-    first = errors[0]
-    return _first(first.exceptions) if isinstance(first, BaseExceptionGroup) else first

@@ -15,6 +15,7 @@ from typing import Self
 from devstack.children import Child, Program
 from devstack.errors import StartFailed
 from devstack.probes import until
+from devstack.together import side_by_side
 
 Say = Callable[[str], None]
 
@@ -134,12 +135,7 @@ class Supervisor:
         """Start programs side by side; all are ready on return. The first failure cancels the others."""
         started = [Supervised(program, say=self._say, changed=self._changed) for program in programs]
         self.children.extend(started)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for child in started:
-                    group.create_task(child.start())
-        except* StartFailed as failures:
-            raise failures.exceptions[0] from None
+        await side_by_side(*(child.start() for child in started))
         return started
 
     async def stop(self) -> None:

@@ -105,6 +105,9 @@ class Bus:
         except (NatsError, OSError) as exc:  # a time-out is an OSError, too
             log.warning("stopped without NATS", extra={"error": type(exc).__name__})
         finally:
+            if not self.client.is_connected:
+                # Nobody can have it any more; and CPython 3.13.0 raises a TypeError for a write after the end.
+                self.client._pending.clear()
             with contextlib.suppress(NatsError, OSError):
                 await self.client.close()
 

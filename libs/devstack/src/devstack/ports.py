@@ -41,12 +41,12 @@ def free_port(*, prefer: int | None = None) -> int:
     for _ in range(200):
         # The system's randomness: a library that seeds Python's own makes two processes walk the range in step.
         port = _RANDOM.randint(_LOWEST, _HIGHEST)
-        if is_free(port) and _claim(port):
+        if is_free(port) and claim(port):
             return port
     raise OSError(f"no free port on {LOOPBACK} between {_LOWEST} and {_HIGHEST}")
 
 
-def _claim(port: int) -> bool:
+def claim(port: int) -> bool:
     """Whether the port is ours alone, among all processes of this user. The lock goes with the process."""
     folder = Path(tempfile.gettempdir()) / f"smartroute-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

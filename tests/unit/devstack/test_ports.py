@@ -42,7 +42,7 @@ def test_nobody_holds_a_free_port() -> None:
 
 def test_a_port_that_was_given_is_not_given_to_another_process_before_it_is_used() -> None:
     given = {free_port() for _ in range(20)}
-    program = "from devstack import ports; import sys; print([ports._claim(int(port)) for port in sys.argv[1:]])"
+    program = "from devstack import ports; import sys; print([ports.claim(int(port)) for port in sys.argv[1:]])"
     other = subprocess.run(
         [sys.executable, "-c", program, *map(str, given)], capture_output=True, text=True, check=True
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.outcomes import Outcome
 from tests.architecture.repository import ROOT
 
 DOCUMENTS = [
@@ -25,3 +26,9 @@ def test_the_readme_names_every_make_command() -> None:
     commands = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [command for command in commands if f"make {command}" not in readme] == []
+
+
+def test_the_table_of_outcomes_says_what_the_code_charges() -> None:
+    table = (ROOT / "docs/outcomes.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (yes|no) \|$", table, re.MULTILINE)
+    assert sorted(rows) == sorted((outcome.value, "yes" if outcome.is_charged else "no") for outcome in Outcome)

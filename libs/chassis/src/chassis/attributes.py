@@ -12,8 +12,6 @@ HTTP_STATUS = "http.response.status_code"
 HTTP_RESEND_COUNT = "http.request.resend_count"
 URL_PATH = "url.path"
 URL_SCHEME = "url.scheme"
-SERVER_ADDRESS = "server.address"
-SERVER_PORT = "server.port"
 
 DB_SYSTEM = "db.system.name"
 DB_NAMESPACE = "db.namespace"

@@ -1,4 +1,7 @@
-"""How a process runs: one event loop, one context manager that holds everything, SIGTERM or SIGINT ends it."""
+"""How a process begins and runs: faults of its settings are told, logs and telemetry are on, one event loop turns.
+
+One context manager holds everything; SIGTERM or SIGINT ends it.
+"""
 
 import asyncio
 import gc
@@ -7,7 +10,13 @@ import os
 import signal
 import socket
 import sys
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from importlib.metadata import version
+
+from pydantic import ValidationError
+
+from chassis import logs, telemetry
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +24,25 @@ log = logging.getLogger(__name__)
 def default_instance() -> str:
     """Host name and pid: the pod's name on Kubernetes, unique on one machine."""
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def settings_faults(refused: ValidationError, *, prefix: str) -> list[str]:
+    """A line per environment variable that is missing or wrong. Its value is not shown: some are secrets."""
+    return [
+        f"{prefix}{'_'.join(str(part) for part in fault['loc'])}".upper() + f": {fault['msg']}"
+        for fault in refused.errors(include_input=False, include_url=False)
+    ]
+
+
+@contextmanager
+def observed(service: str, *, instance: str, log_level: str) -> Iterator[None]:
+    """Logs and telemetry of this process, which exist once; on the way out what is recorded is exported."""
+    logs.configure(service, instance=instance, level=log_level)
+    recorded = telemetry.start(service, instance=instance, version=version(f"smartroute-{service}"))
+    try:
+        yield
+    finally:
+        recorded.shutdown()
 
 
 def run(app: AbstractAsyncContextManager[object]) -> None:

@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from billing import handlers
 from billing.relay import Relay
 from billing.settings import Settings
 from billing.store import Store
-from chassis import bus, faststream, logs, migrations, telemetry
+from chassis import bus, faststream, migrations, process
 from chassis.database import create_engine
 from chassis.health import health_server
 from chassis.watched import Watched
@@ -20,10 +19,8 @@ from contracts.streams import BILLING_ACCOUNTS, BILLING_REQUESTS
 @asynccontextmanager
 async def build_app(settings: Settings) -> AsyncIterator[None]:
     """The service runs while the block does. Raises `ConfigInvalid` or `BusError` when it cannot start."""
-    logs.configure("billing", instance=settings.instance, level=settings.log_level)
-    exported = telemetry.start("billing", instance=settings.instance, version=version("smartroute-billing"))
-    catalogue = Watched(settings.plans_file, PlanCatalogue)
-    try:
+    with process.observed("billing", instance=settings.instance, log_level=settings.log_level):
+        catalogue = Watched(settings.plans_file, PlanCatalogue)
         async with opened_store(settings) as store, _connected(settings) as connection:
             relay = Relay(store, connection, publish_timeout_seconds=settings.publish_timeout_seconds)
             accounts = faststream.follow(
@@ -48,8 +45,6 @@ async def build_app(settings: Settings) -> AsyncIterator[None]:
                 health_server(settings.health_host, settings.health_port, checks),
             ):
                 yield
-    finally:
-        exported.shutdown()
 
 
 @asynccontextmanager

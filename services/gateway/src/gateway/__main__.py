@@ -1,12 +1,11 @@
 """`python -m gateway …`: serve, migrate, check the configuration, describe the interface, accounts and tokens."""
 
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chassis import logs, migrations, process, telemetry
+from chassis import migrations, process
 from chassis.watched import load
 from contracts.plans import PlanCatalogue
 from gateway import commands, openapi, terminal
@@ -24,13 +23,11 @@ def serve() -> None:
     from gateway.app import running
 
     settings = terminal.read_settings(Settings)
-    logs.configure(SERVICE, instance=settings.instance, level=settings.log_level)
-    recorded = telemetry.start(SERVICE, instance=settings.instance, version=metadata.version("smartroute-gateway"))
-    try:
-        with terminal.failures_told():
-            process.run(running(settings))
-    finally:
-        recorded.shutdown()
+    with (
+        process.observed(SERVICE, instance=settings.instance, log_level=settings.log_level),
+        terminal.failures_told(),
+    ):
+        process.run(running(settings))
 
 
 @cli.command()

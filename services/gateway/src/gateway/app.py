@@ -41,7 +41,7 @@ async def running(settings: Settings) -> AsyncIterator[None]:
     engine = create_engine(settings.database_url.get_secret_value())
     store = Store(engine)
     authenticator = build_authenticator(settings, store)
-    is_accepting = True
+    is_accepting = False
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
@@ -70,6 +70,7 @@ async def running(settings: Settings) -> AsyncIterator[None]:
                 http=guarded(_header_limits(settings)),
             )
         )
+        is_accepting = True  # only now: whoever is told "ready" may connect at once
         try:
             yield
         finally:

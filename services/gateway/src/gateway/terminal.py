@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from chassis.bus import BusError
+from chassis.process import settings_faults
 from chassis.watched import ConfigInvalid
 from gateway.errors import CommandFailed
 
@@ -26,10 +27,7 @@ def read_settings(kind: type[SettingsT]) -> SettingsT:
     try:
         return kind()
     except ValidationError as exc:
-        prefix = kind.model_config.get("env_prefix", "")
-        faults = exc.errors(include_input=False, include_url=False)
-        lines = [f"{prefix}{fault['loc'][0]}".upper() + f": {fault['msg']}" for fault in faults]
-        fail("; ".join(lines))
+        fail("; ".join(settings_faults(exc, prefix=kind.model_config.get("env_prefix", ""))))
 
 
 @contextmanager

@@ -40,9 +40,8 @@ def main() -> None:
     try:
         app()
     except ValidationError as exc:
-        for fault in exc.errors(include_input=False):
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            typer.echo(f"QUOTA_{name}: {fault['msg']}", err=True)
+        for fault in process.settings_faults(exc, prefix="QUOTA_"):
+            typer.echo(fault, err=True)
         sys.exit(2)
     except ConfigInvalid as exc:
         typer.echo(str(exc), err=True)

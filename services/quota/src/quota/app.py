@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
-from chassis import bus, faststream, logs, telemetry
+from chassis import bus, faststream, process
 from chassis.bus import Bus
 from chassis.database import create_engine
 from chassis.health import health_server
@@ -24,13 +23,9 @@ SERVICE = "quota"
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[None]:
     """Quota answers while the block runs. Raises `ConfigInvalid` or `BusError` when it cannot start."""
-    logs.configure(SERVICE, instance=settings.instance, level=settings.log_level)
-    recorded = telemetry.start(SERVICE, instance=settings.instance, version=version(f"smartroute-{SERVICE}"))
-    try:
+    with process.observed(SERVICE, instance=settings.instance, log_level=settings.log_level):
         async with answering(settings):
             yield
-    finally:
-        recorded.shutdown()
 
 
 @asynccontextmanager

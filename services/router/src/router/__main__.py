@@ -35,8 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.writelines(f"{reason}\n" for reason in exc.reasons)
         return 1
     except ValidationError as exc:
-        faults = exc.errors(include_input=False, include_url=False)
-        sys.stderr.writelines(f"ROUTER_{str(fault['loc'][0]).upper()}: {fault['msg']}\n" for fault in faults)
+        sys.stderr.writelines(f"{fault}\n" for fault in process.settings_faults(exc, prefix="ROUTER_"))
         return 1
     return 0
 

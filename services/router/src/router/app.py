@@ -1,10 +1,9 @@
 """The router as one context manager: everything is built here, and taken down in reverse."""
 
-import importlib.metadata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from chassis import bus, logs, telemetry
+from chassis import bus, process, telemetry
 from chassis.health import health_server
 from contracts.gateway import ATTEMPTS_FINISHED
 from contracts.router import CHOOSE
@@ -19,14 +18,9 @@ SERVICE = "router"
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[None]:
     """A router that answers while the block runs. Raises `ConfigurationRefused` or `BusError` when it cannot start."""
-    logs.configure(SERVICE, instance=settings.instance, level=settings.log_level)
-    version = importlib.metadata.version(f"smartroute-{SERVICE}")
-    recorded = telemetry.start(SERVICE, instance=settings.instance, version=version)
-    try:
+    with process.observed(SERVICE, instance=settings.instance, log_level=settings.log_level):
         async with answering(settings):
             yield
-    finally:
-        recorded.shutdown()
 
 
 @asynccontextmanager
@@ -49,10 +43,11 @@ async def answering(settings: Settings) -> AsyncIterator[None]:
             return bool(store.current.candidates)
 
         checks = {"nats": is_connected, "configuration": is_configured}
+        await bus.hear(connection, ATTEMPTS_FINISHED, handlers.attempts_finished)
+        await bus.serve(connection, CHOOSE, handlers.choose, queue=SERVICE)
+        # Last: whoever is told "ready" may ask at once.
         async with (
-            health_server(settings.health_host, settings.health_port, checks),
             store.watching(switchboard.configure),
+            health_server(settings.health_host, settings.health_port, checks),
         ):
-            await bus.hear(connection, ATTEMPTS_FINISHED, handlers.attempts_finished)
-            await bus.serve(connection, CHOOSE, handlers.choose, queue=SERVICE)
             yield

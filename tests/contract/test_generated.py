@@ -91,7 +91,8 @@ def test_every_ask_is_answered_by_its_owner_and_asked_by_those_the_contract_name
 
 def test_every_event_and_signal_is_told_by_its_owner_and_received_by_someone() -> None:
     told: list[Event[Any] | Signal[Any]] = [*registry.EVENTS, *registry.SIGNALS]
-    assert operations("tell") == {(asyncapi.owner(one.subject), one.subject) for one in told}
+    tellers = {(teller, event.subject) for event in registry.EVENTS for teller in asyncapi.tellers(event)}
+    assert operations("tell") == tellers | {(asyncapi.owner(one.subject), one.subject) for one in registry.SIGNALS}
     assert operations("consume") == {(durable.service, durable.subject) for durable in streams.DURABLES}
     assert operations("hear") == {(service, one.subject) for one in registry.SIGNALS for service in one.heard_by}
     assert {subject for _, subject in operations("consume") | operations("hear")} == {one.subject for one in told}
@@ -112,7 +113,7 @@ def test_examples_pass_the_committed_schemas_and_broken_ones_do_not(example: Pat
     said = json.loads(example.read_bytes())
     check.validate(said)
     body = said.get("data", said)
-    for field in ("token_id", "account_id", "reason", "alias", "gateway", "code", "plan"):
+    for field in ("token_id", "account_id", "request_id", "reason", "alias", "gateway", "code", "plan", "accounts"):
         if field in body:
             body[field] = 42
             assert not check.is_valid(said)
@@ -145,6 +146,7 @@ def test_the_readme_lists_every_subject_with_its_speakers_every_stream_and_every
     for event in registry.EVENTS:
         row = by_name[event.subject]
         assert event.stream in row
+        assert all(teller in row for teller in asyncapi.tellers(event))
         assert all(durable.service in row for durable in asyncapi.consumers(event))
     for signal in registry.SIGNALS:
         assert all(who in by_name[signal.subject] for who in signal.heard_by)

@@ -27,6 +27,11 @@ _SUMMARIES = {
 }
 
 
+def tellers(event: Event[Any]) -> tuple[str, ...]:
+    """The services that tell an event, its owner first."""
+    return owner(event.subject), *event.also_told_by
+
+
 def owner(subject: str) -> str:
     """The service that a subject belongs to: it answers its asks and tells its events."""
     return subject.partition(".")[0]
@@ -172,7 +177,7 @@ def _add_rpc(service: str, rpc: Rpc[Any, Any], channels: Schema, operations: Sch
 
 def _add_event(service: str, event: Event[Any], channels: Schema, operations: Schema, messages: Schema) -> None:
     durables = [durable for durable in consumers(event) if durable.service == service]
-    if service != owner(event.subject) and not durables:
+    if service not in tellers(event) and not durables:
         return
     name = event.payload.__name__
     description = f"{event.description} Kept in the stream {event.stream}."
@@ -180,7 +185,7 @@ def _add_event(service: str, event: Event[Any], channels: Schema, operations: Sc
     message["headers"]["properties"]["Nats-Msg-Id"] = {"type": "string", "description": "The id of the event."}
     messages[name] = message
     channels[event.subject] = _channel(event.subject, description, name)
-    if service == owner(event.subject):
+    if service in tellers(event):
         operations[f"tell_{_verb(event.subject)}"] = _operation("send", event.subject, description, name)
     for durable in durables:
         through = f"{description} Read through the durable consumer {durable.name}."

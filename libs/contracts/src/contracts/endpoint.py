@@ -33,12 +33,16 @@ class Rpc(Generic[RequestT, ReplyT]):
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[PayloadT]):
-    """A subject that is told and kept in a JetStream stream, as a CloudEvents 1.0 JSON message."""
+    """A subject that is told and kept in a JetStream stream, as a CloudEvents 1.0 JSON message.
+
+    The first token of the subject is the service that tells it; `also_told_by` are others that do.
+    """
 
     subject: str
     stream: str
     payload: type[PayloadT]
     description: str
+    also_told_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

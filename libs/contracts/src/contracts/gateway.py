@@ -1,6 +1,7 @@
 """What the gateway tells: how requests ended, accounts that opened, how upstream targets did."""
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
@@ -27,8 +28,29 @@ class Timings(Message):
     total_ms: float
 
 
+class Cost(Message):
+    """What the provider charges for a request, for staff only: a decimal number, in the currency of its prices."""
+
+    amount: Decimal
+    currency: str
+
+
+class WindowAfter(Message):
+    """A window as the request left it: as it was when its prompt was held, with this request's own result.
+
+    Prompts of others that were held then count as used. Limits are null for an unlimited plan.
+    """
+
+    limit: int | None
+    used: int
+    remaining: int | None
+    resets_at: datetime
+
+
 class RequestSettled(Message):
-    """The end of one request: exactly one is written for every prompt that quota held.
+    """The end of one request. The first one of a request in stream order wins.
+
+    It is told by the gateway that served it, or by quota (`expired`) when the lease of its prompt ran out.
 
     `day` and `month` are the windows that the prompt was held in, so quota and ledger agree across midnight.
     `target` is internal and never shown to a customer. No prompt or answer text is ever in here.
@@ -56,6 +78,10 @@ class RequestSettled(Message):
     attempts: int
     error_code: str | None
     trace_id: str | None
+    daily: WindowAfter | None = None
+    monthly: WindowAfter | None = None
+    cost: Cost | None = None
+    settled_by: str = ""
 
     @property
     def prompts(self) -> int:
@@ -68,6 +94,7 @@ REQUEST_SETTLED: Event[RequestSettled] = Event(
     stream=streams.REQUESTS.name,
     payload=RequestSettled,
     description="The log of truth: how each admitted request ended. The first one of a request wins, for everyone.",
+    also_told_by=("quota",),
 )
 
 

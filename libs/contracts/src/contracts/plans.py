@@ -24,6 +24,17 @@ class Turns(_Section):
     open_for_minutes: Annotated[int, Field(ge=1)] = 60
 
 
+class Speed(_Section):
+    """How fast prompts may come. Null: no limit.
+
+    `in_flight` are requests that are held open at once. `requests_per_minute` is a bucket of that many requests, full
+    at first, that refills evenly; only admitted requests take from it.
+    """
+
+    in_flight: Annotated[int, Field(ge=1)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+
+
 class Plan(_Section):
     """What a customer bought: the strongest alias and the prompts per UTC day and UTC month (null: no limit)."""
 
@@ -35,6 +46,7 @@ class Plan(_Section):
     daily_prompts: Prompts | None
     monthly_prompts: Prompts | None
     turns: Turns = Turns()
+    speed: Speed = Speed()
 
 
 class PlanCatalogue(_Section):

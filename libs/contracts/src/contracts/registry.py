@@ -2,12 +2,21 @@
 
 from typing import Any
 
-from contracts.billing import SUBSCRIPTION_CHANGED
+from contracts.billing import PROMPTS_GRANTED, READ_RECEIPT, SUBSCRIPTION_CHANGED
 from contracts.endpoint import Event, Rpc, Signal
 from contracts.gateway import ACCOUNT_OPENED, ATTEMPTS_FINISHED, REQUEST_SETTLED, TOKEN_REVOKED
-from contracts.quota import BLOCK_TOKEN, READ_USAGE, RESERVE
+from contracts.quota import BLOCK_TOKEN, READ_BOOKS, READ_USAGE, RENEW, RESERVE, SUSPEND_ACCOUNT
 from contracts.router import CHOOSE
 
-RPCS: tuple[Rpc[Any, Any], ...] = (RESERVE, READ_USAGE, BLOCK_TOKEN, CHOOSE)
-EVENTS: tuple[Event[Any], ...] = (REQUEST_SETTLED, ACCOUNT_OPENED, SUBSCRIPTION_CHANGED)
+RPCS: tuple[Rpc[Any, Any], ...] = (
+    RESERVE,
+    RENEW,
+    READ_USAGE,
+    BLOCK_TOKEN,
+    SUSPEND_ACCOUNT,
+    READ_BOOKS,
+    CHOOSE,
+    READ_RECEIPT,
+)
+EVENTS: tuple[Event[Any], ...] = (REQUEST_SETTLED, ACCOUNT_OPENED, SUBSCRIPTION_CHANGED, PROMPTS_GRANTED)
 SIGNALS: tuple[Signal[Any], ...] = (ATTEMPTS_FINISHED, TOKEN_REVOKED)

@@ -1,5 +1,6 @@
 """What the router is asked: where a request should go."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -33,6 +34,15 @@ class ParameterPolicy(Message):
     max_output_tokens: int | None = None
 
 
+class Prices(Message):
+    """What the provider charges per million tokens, for staff's figures. Output includes reasoning."""
+
+    currency: str
+    input_per_million: Decimal
+    cached_input_per_million: Decimal | None = None
+    output_per_million: Decimal
+
+
 class Candidate(Message):
     """One upstream target. Never shown to a customer.
 
@@ -45,6 +55,7 @@ class Candidate(Message):
     key: str | None
     parameters: ParameterPolicy = ParameterPolicy()
     timeouts: Timeouts = Timeouts()
+    prices: Prices | None = None
 
 
 class Chosen(Message):

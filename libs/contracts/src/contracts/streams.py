@@ -39,7 +39,9 @@ class Durable:
 
 REQUESTS = Stream("REQUESTS", ("gateway.v1.request_settled",), max_bytes=4 * 1024**3, max_age_seconds=90 * DAY_SECONDS)
 ACCOUNTS = Stream("ACCOUNTS", ("gateway.v1.account_opened",), max_bytes=256 * 1024**2)
-SUBSCRIPTIONS = Stream("SUBSCRIPTIONS", ("billing.v1.subscription_changed",), max_bytes=256 * 1024**2)
+SUBSCRIPTIONS = Stream(
+    "SUBSCRIPTIONS", ("billing.v1.subscription_changed", "billing.v1.prompts_granted"), max_bytes=256 * 1024**2
+)
 DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.v1.>",), max_bytes=256 * 1024**2)
 
 STREAMS = (REQUESTS, ACCOUNTS, SUBSCRIPTIONS, DEAD_LETTERS)
@@ -50,14 +52,20 @@ QUOTA_REQUESTS = Durable(
 QUOTA_SUBSCRIPTIONS = Durable(
     "quota_subscriptions", "SUBSCRIPTIONS", "billing.v1.subscription_changed", service="quota"
 )
+QUOTA_GRANTS = Durable("quota_grants", "SUBSCRIPTIONS", "billing.v1.prompts_granted", service="quota")
 BILLING_REQUESTS = Durable(
     "billing_requests", "REQUESTS", "gateway.v1.request_settled", service="billing", gather_seconds=GATHER_SECONDS
 )
 BILLING_ACCOUNTS = Durable("billing_accounts", "ACCOUNTS", "gateway.v1.account_opened", service="billing")
 
-DURABLES = (QUOTA_REQUESTS, QUOTA_SUBSCRIPTIONS, BILLING_REQUESTS, BILLING_ACCOUNTS)
+DURABLES = (QUOTA_REQUESTS, QUOTA_SUBSCRIPTIONS, QUOTA_GRANTS, BILLING_REQUESTS, BILLING_ACCOUNTS)
 
 
 def dead_letter_subject(durable: Durable) -> str:
     """Where a message goes that `durable` gave up on."""
     return f"dead_letter.v1.{durable.name}"
+
+
+def discarded_subject(durable: Durable) -> str:
+    """Where a dead letter of `durable` is kept that staff decided to drop."""
+    return f"dead_letter.v1.discarded.{durable.name}"

@@ -5,13 +5,14 @@ environment. Everything here is checked when the file is loaded, so that a reque
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.plans import Name
-from contracts.router import Candidate, ParameterPolicy, Timeouts
+from contracts.router import Candidate, ParameterPolicy, Prices, Timeouts
 
 MAX_TARGETS = 16
 
@@ -50,6 +51,9 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
+Price = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=16, decimal_places=8)]
+
+
 class _Section(BaseModel):
     # A misspelt key must fail the load, not silently mean the default.
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +82,18 @@ class TargetTimeouts(_Section):
     silence_seconds: Seconds = Timeouts().silence_seconds
 
 
+class TargetPrices(_Section):
+    """What the provider charges per million tokens: for the ledger's cost, which only staff see.
+
+    Without a price for cached input it costs as much as other input. Output includes reasoning.
+    """
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
+    input_per_million: Price
+    cached_input_per_million: Price | None = None
+    output_per_million: Price
+
+
 class Target(_Section):
     """One upstream provider and model. Never shown to a customer."""
 
@@ -86,6 +102,7 @@ class Target(_Section):
     key: KeyReference | None = None
     parameters: TargetParameters = TargetParameters()
     timeouts: TargetTimeouts = TargetTimeouts()
+    prices: TargetPrices | None = None
 
     def candidate(self, name: str) -> Candidate:
         """The target as the gateway is told of it."""
@@ -96,6 +113,7 @@ class Target(_Section):
             key=self.key,
             parameters=ParameterPolicy(**self.parameters.model_dump()),
             timeouts=Timeouts(**self.timeouts.model_dump()),
+            prices=Prices(**self.prices.model_dump()) if self.prices is not None else None,
         )
 
 

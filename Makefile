@@ -7,7 +7,7 @@ BOOTSTRAP := @$(PYTHON) libs/devstack/bootstrap.py
 MODEL := $(if $(SMARTROUTE_UPSTREAM_URL)$(SMARTROUTE_PROFILES),,--model)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench lock
+.PHONY: help up down test check bench faults volume lock
 
 help: ## Show this help
 	@echo "Smart Route. The first make sets up $(VENV) by itself; all it needs is Python 3.11 or newer (PYTHON=python3.12)."
@@ -32,6 +32,14 @@ check: ## Format, lint, types, imports, contracts: everything that needs no runn
 bench: ## Measure the gateway against a bare pass-through: ARGS="--seconds 5 --rounds 3"
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/bin/python tests/bench $(ARGS)
+
+faults: ## Break everything under load and check the books after each fault: SEEDS=3, or ARGS="--list"
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/bin/python tests/faults --seeds $(or $(SEEDS),1) $(ARGS)
+
+volume: ## Check the books of a day of 200,000 settlements, with figures: ARGS="--settlements 20000"
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/bin/python tests/volume $(ARGS)
 
 lock: ## Pin every dependency again (needs uv): requirements*.lock, hashed, without index addresses
 	@OWN="$$(for m in gateway quota router billing contracts chassis devstack; do printf -- '--no-emit-package smartroute-%s ' $$m; done)"; \

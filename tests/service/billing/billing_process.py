@@ -2,9 +2,9 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from uuid import UUID, uuid4
 
 import nats
 import psycopg
+from nats.js.api import ConsumerConfig
 from psycopg.rows import dict_row
 
 from chassis.bus import Bus, connect, publish
 from contracts.gateway import ACCOUNT_OPENED, REQUEST_SETTLED, AccountOpened, RequestSettled, Timings, TokenUsage
 from contracts.outcomes import Outcome
+from contracts.streams import BILLING_REQUESTS
 from devstack import programs
 from devstack.children import Child, Program
 from devstack.database import Database
@@ -31,6 +33,8 @@ class Billing:
 
     database: Database
     nats_url: str
+    # Settings of this test's own.
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -39,7 +43,7 @@ class Billing:
             "BILLING_NATS_URL": self.nats_url,
             "BILLING_PLANS_FILE": str(PLANS),
         }
-        return programs.environment(own)
+        return programs.environment({**own, **self.settings})
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Process"]:
@@ -87,6 +91,14 @@ class Billing:
 
         await until(enough, within_seconds=within_seconds)
         return await self.rows("SELECT * FROM billing.ledger ORDER BY id")
+
+    async def wait_for_rows(self, query: str, count: int) -> None:
+        """Wait until a query has that many rows."""
+
+        async def enough() -> bool:
+            return len(await self.rows(query)) >= count
+
+        assert await until(enough, within_seconds=10)
 
     @asynccontextmanager
     async def bus(self) -> AsyncIterator[Bus]:
@@ -164,5 +176,16 @@ async def stored(nats_url: str, stream: str) -> Sequence[bytes]:
         return [
             (await client.jsm().get_msg(stream, seq)).data or b"" for seq in range(state.first_seq, state.last_seq + 1)
         ]
+    finally:
+        await client.close()
+
+
+async def redeliver_after(nats_url: str, *, seconds: float) -> None:
+    """A shorter wait than the product's 30 s, so that a test need not sit it out."""
+    client = await nats.connect(nats_url)
+    try:
+        info = await client.jsm().consumer_info("REQUESTS", BILLING_REQUESTS.name)
+        config: ConsumerConfig = info.config.evolve(ack_wait=seconds)
+        await client.jsm().add_consumer("REQUESTS", config)
     finally:
         await client.close()

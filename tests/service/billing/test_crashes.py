@@ -4,34 +4,25 @@ import asyncio
 import json
 import signal
 from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
 
 import nats
 import psycopg
-from nats.js.api import ConsumerConfig
 
+from chassis import failpoints
 from contracts.streams import BILLING_REQUESTS
 from devstack.nats import RunningNats
 from devstack.probes import until
 from devstack.pytest_plugin import FreshDatabase
-from tests.service.billing.billing_process import Billing, a_settlement, open_account, settle, stored
+from tests.service.billing.billing_process import Billing, a_settlement, open_account, redeliver_after, settle, stored
 
-BLOCKED = """
+INSIDE = """
 SELECT pid FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO billing.ledger%'
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO billing.ledger %'
 """
 TOLD = "SELECT revision FROM billing.subscription_changes WHERE published_at IS NOT NULL"
 UNTOLD = "SELECT revision FROM billing.subscription_changes WHERE published_at IS NULL"
-
-
-async def redeliver_after(nats_url: str, *, seconds: float) -> None:
-    """A shorter wait than the product's 30 s, so that a test need not sit it out."""
-    client = await nats.connect(nats_url)
-    try:
-        info = await client.jsm().consumer_info("REQUESTS", BILLING_REQUESTS.name)
-        config: ConsumerConfig = info.config.evolve(ack_wait=seconds)
-        await client.jsm().add_consumer("REQUESTS", config)
-    finally:
-        await client.close()
 
 
 async def unacknowledged(nats_url: str) -> int:
@@ -44,40 +35,61 @@ async def unacknowledged(nats_url: str) -> int:
     return (info.num_ack_pending or 0) + (info.num_pending or 0)
 
 
-async def test_killed_between_insert_and_acknowledgement_it_still_writes_one_line_each(
-    fresh_database: FreshDatabase, nats_url: str
-) -> None:
-    billing = Billing(await fresh_database("billing"), nats_url)
-    await redeliver_after(nats_url, seconds=1)
-    settlements = [a_settlement() for _ in range(20)]
-
-    async def is_inserting() -> bool:
-        return bool(await billing.rows(BLOCKED))
-
-    async def all_acknowledged() -> bool:
+async def all_acknowledged(nats_url: str) -> bool:
+    async def none_left() -> bool:
         return await unacknowledged(nats_url) == 0
 
+    return await until(none_left, within_seconds=10)
+
+
+async def test_killed_between_commit_and_acknowledgement_it_still_writes_one_line_each(
+    fresh_database: FreshDatabase, nats_url: str, tmp_path: Path
+) -> None:
+    billing = Billing(await fresh_database("billing"), nats_url, {failpoints.VARIABLE: str(tmp_path)})
+    await redeliver_after(nats_url, seconds=1)
+    settlements = [a_settlement() for _ in range(20)]
     async with billing.running() as process, billing.bus() as bus:
-        # The first batch prepares the statement: from now on a batch is sent in one piece.
-        await settle(bus, a_settlement())
-        assert await billing.wait_for_lines(1)
-        assert await until(all_acknowledged, within_seconds=10)
-        async with await psycopg.AsyncConnection.connect(billing.database.admin_url) as blocker:
-            await blocker.execute("LOCK TABLE billing.ledger IN SHARE MODE")
-            await settle(bus, *settlements)
-            assert await until(is_inserting, within_seconds=10)
-            # The process stands still with its statement sent. The lock goes, the statement commits by itself.
-            process.child.tell(signal.SIGSTOP)
-        written = await billing.wait_for_lines(2)
-        await process.kill()
-    assert len(written) > 1
+        (tmp_path / "billing.recorded").write_text("KILL")
+        await settle(bus, *settlements)
+        assert await asyncio.wait_for(process.child.ended(), 10) == -signal.SIGKILL
+    written = await billing.wait_for_lines(1)
+    assert len(written) >= 1
     assert await unacknowledged(nats_url) == 20
 
     async with billing.running():
-        lines = await billing.wait_for_lines(21)
-        assert await until(all_acknowledged, within_seconds=10)
-    assert sorted(str(line["request_id"]) for line in lines[1:]) == sorted(str(each.request_id) for each in settlements)
+        lines = await billing.wait_for_lines(20)
+        assert await all_acknowledged(nats_url)
+    assert sorted(str(line["request_id"]) for line in lines) == sorted(str(each.request_id) for each in settlements)
     assert await billing.rows("SELECT * FROM billing.settlement_conflicts") == []
+
+
+async def test_a_replica_that_is_paused_in_its_transaction_does_not_hold_up_the_others_for_long(
+    fresh_database: FreshDatabase, nats_url: str
+) -> None:
+    billing = Billing(await fresh_database("billing"), nats_url, {"BILLING_CLOSE_SECONDS": "0"})
+    await redeliver_after(nats_url, seconds=1)
+    # All of one account: whoever stands still inside a batch holds the lock of its chain.
+    account = uuid4()
+    settlements = [a_settlement(account_id=account) for _ in range(401)]
+
+    async def is_inside() -> bool:
+        return bool(await billing.rows(INSIDE))
+
+    async with billing.running() as paused, billing.bus() as bus:
+        async with await psycopg.AsyncConnection.connect(billing.database.admin_url) as blocker:
+            await settle(bus, settlements[0])
+            assert await billing.wait_for_lines(1)
+            await blocker.execute("LOCK TABLE billing.ledger IN SHARE MODE")
+            await settle(bus, *settlements[1:])
+            assert await until(is_inside, within_seconds=10)
+            paused.child.tell(signal.SIGSTOP)
+        async with billing.running():
+            lines = await billing.wait_for_lines(401, within_seconds=30)
+            assert len(lines) == 401
+            paused.child.tell(signal.SIGCONT)
+            assert await all_acknowledged(nats_url)
+    lines = await billing.wait_for_lines(401)
+    assert sorted(line["sequence"] for line in lines) == list(range(1, 402))
 
 
 async def test_killed_between_commit_and_publish_it_tells_the_change_once_after_all(

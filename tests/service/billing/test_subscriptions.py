@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from billing.domain import Subscription
+from billing.domain.subscriptions import Change, Grant, Subscription
 from billing.store import Store
 from chassis.database import create_engine
 from chassis.watched import load
@@ -74,19 +74,24 @@ async def test_a_change_of_plan_reaches_the_stream_once_per_revision_and_the_com
     assert [(row["actor"], row["plan"]) for row in changes[1:]] == [("anna", "plus"), ("anna", "pro")]
 
 
+def revision(told: Change | Grant) -> int:
+    assert isinstance(told, Change)
+    return told.revision
+
+
 async def test_one_relay_at_a_time_has_the_outbox_and_what_it_does_not_mark_stays(billing: Billing) -> None:
     url = billing.database.url("billing")
     store = Store(create_engine(url), url)
     anna = Subscription(uuid4(), "Anna", "free", 1, datetime.now(UTC))
     try:
-        assert await store.open_subscription(anna, actor="test")
-        await store.change_plan(anna.account_id, "pro", actor="test")
-        async with store.outbox(limit=10) as first, store.outbox(limit=10) as second:
-            assert [change.revision for change in first.waiting] == [1, 2]
+        assert await store.subscriptions.open(anna, actor="test")
+        await store.subscriptions.change_plan(anna.account_id, "pro", actor="test")
+        async with store.subscriptions.outbox(limit=10) as first, store.subscriptions.outbox(limit=10) as second:
+            assert [revision(told) for told in first.waiting] == [1, 2]
             assert second.waiting == []
             await first.mark_published(first.waiting[0])
-        async with store.outbox(limit=10) as next_one:
-            assert [change.revision for change in next_one.waiting] == [2]
+        async with store.subscriptions.outbox(limit=10) as next_one:
+            assert [revision(told) for told in next_one.waiting] == [2]
     finally:
         await store.close()
 

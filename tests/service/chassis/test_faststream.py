@@ -184,7 +184,7 @@ async def test_a_durable_that_was_not_provisioned_is_refused_and_not_created(bus
         async with serving(bus, follow(bus, SUBSCRIPTION_CHANGED, missing, Listener().hear), durables=(missing,)):
             pass
     found = await bus.client.jsm().consumers_info("SUBSCRIPTIONS")
-    assert [info.name for info in found] == [QUOTA_SUBSCRIPTIONS.name]
+    assert missing.name not in {info.name for info in found}
 
 
 async def test_events_go_on_after_the_bus_was_away_and_the_connection_is_given_back_open(

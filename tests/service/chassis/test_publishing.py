@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.msg import Msg
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from chassis.bus import Bus, EventNotStored, connect, publish
@@ -59,6 +60,19 @@ async def test_an_event_without_a_stream_is_not_stored(nats_server: RunningNats)
         with pytest.raises(EventNotStored, match="no responders"):
             await publish(bus, SUBSCRIPTION_CHANGED, a_change(), event_id="1", timeout_seconds=0.5)
         assert time.perf_counter() - began < 0.8
+
+
+@pytest.mark.parametrize("answer", [b"", b"stored!", b"[]", b'{"seq": null}', b'{"error": "no"}'])
+async def test_an_answer_that_is_no_acknowledgement_stores_nothing(nats_server: RunningNats, answer: bytes) -> None:
+    async with connect(nats_server.url, name="test", instance="teller") as bus:
+
+        async def answer_oddly(message: Msg) -> None:
+            await message.respond(answer)
+
+        await bus.client.subscribe(SUBSCRIPTION_CHANGED.subject, cb=answer_oddly)
+        await bus.flush()
+        with pytest.raises(EventNotStored, match="acknowledgement"):
+            await publish(bus, SUBSCRIPTION_CHANGED, a_change(), event_id="1", timeout_seconds=0.2)
 
 
 async def test_a_full_stream_refuses_and_the_sender_is_told_why(nats_server: RunningNats) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,17 +80,18 @@ class House:
     parts: dict[str, AsyncExitStack] = field(default_factory=dict)
 
     def post(
-        self, body: Any = None, *, token: str | None = None, **fields: Any
+        self, body: Any = None, *, token: str | None = None, key: str | None = None, **fields: Any
     ) -> "aiohttp.client._RequestContextManager":
-        """Open a chat request; the caller reads or leaves."""
+        """Open a chat request; the caller reads or leaves. `key` is its Idempotency-Key."""
         sent = {**QUESTION, **fields} if body is None else body
-        return self.session.post(
-            f"{self.base_url}/chat/completions", json=sent, headers={"authorization": f"Bearer {token or self.token}"}
-        )
+        headers = {"authorization": f"Bearer {token or self.token}"}
+        if key is not None:
+            headers["idempotency-key"] = key
+        return self.session.post(f"{self.base_url}/chat/completions", json=sent, headers=headers)
 
-    async def ask(self, body: Any = None, *, token: str | None = None, **fields: Any) -> Answer:
+    async def ask(self, body: Any = None, *, token: str | None = None, key: str | None = None, **fields: Any) -> Answer:
         """One chat request, read to its end; a connection that breaks in the middle keeps what came."""
-        async with self.post(body, token=token, **fields) as response:
+        async with self.post(body, token=token, key=key, **fields) as response:
             return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
 
     async def settlements(self, count: int, *, within_seconds: float = 5.0) -> list[RequestSettled]:
@@ -144,6 +145,16 @@ class House:
         assert await until(is_folded, within_seconds=5)
         return (await self.usage()).daily.used
 
+    async def cap_requests(self, max_bytes: int) -> None:
+        """Make the stream REQUESTS refuse (a few bytes) or take settlements."""
+        client = await nats.connect(self.nats_url)
+        try:
+            config = (await client.jetstream().stream_info("REQUESTS")).config
+            config.max_bytes = max_bytes
+            await client.jsm().update_stream(config)
+        finally:
+            await client.close()
+
     async def answers(self) -> bool:
         """Whether a request succeeds now."""
         return (await self.ask()).status == 200
@@ -192,28 +203,37 @@ async def house(
     targets: dict[str, dict[str, Any]],
     *,
     without: Sequence[str] = (),
+    plans: Path = PLANS,
+    quota: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
-    """Everything, running. `without` leaves out `quota` or `router`; `settings` are the gateway's."""
+    """Everything, running. `without` leaves parts out; `settings` are the gateway's, `quota` those of quota."""
     database = await fresh_database("gateway", "quota")
     (folder / "profiles.yaml").write_text(profiles(targets))
     port = free_port()
     chosen = GatewaySettings(
         database_url=database.url("gateway"),
-        nats_url=nats_url,
-        plans_file=PLANS,
+        nats_url=settings.pop("gateway_nats_url", nats_url),
+        plans_file=plans,
         port=port,
         health_port=0,
         signing_key=SIGNING_KEY,
+        data_dir=settings.pop("data_dir", folder / "gateway"),
         grace_seconds=settings.pop("grace_seconds", 1.0),
         **settings,
     )
     running = {
         "quota": quota_app.answering(
-            QuotaSettings(database_url=database.url("quota"), nats_url=nats_url, plans_file=PLANS, health_port=0)
+            QuotaSettings(
+                database_url=database.url("quota"),
+                nats_url=nats_url,
+                plans_file=plans,
+                health_port=0,
+                **(quota or {}),
+            )
         ),
         "router": router_app.answering(
-            RouterSettings(nats_url=nats_url, plans_file=PLANS, profiles_file=folder / "profiles.yaml", health_port=0)
+            RouterSettings(nats_url=nats_url, plans_file=plans, profiles_file=folder / "profiles.yaml", health_port=0)
         ),
         "gateway": gateway_app.running(chosen),
     }

@@ -66,6 +66,8 @@ class Gateway:
             "GATEWAY_NATS_URL": self.nats_url,
             "GATEWAY_PLANS_FILE": str(PLANS),
             "GATEWAY_SIGNING_KEY": SIGNING_KEY,
+            # Commands keep nothing; a running gateway has a folder of its own, unless `extra` names one.
+            "GATEWAY_DATA_DIR": "/nonexistent",
         }
         return programs.environment({**own, **self.extra})
 
@@ -80,7 +82,7 @@ class Gateway:
                 command=programs.command("gateway", "serve"),
                 log=Path(folder) / "gateway.log",
                 ready=http_ready(f"http://127.0.0.1:{health_port}/readyz"),
-                environment=self.environment | ports,
+                environment=self.environment | ports | {"GATEWAY_DATA_DIR": f"{folder}/data", **self.extra},
             )
             child = await Child.begin(program)
             try:

@@ -117,17 +117,6 @@ async def test_more_requests_than_may_be_open_are_turned_away(
     assert refused.status == 503
 
 
-async def _cap_requests(nats_url: str, max_bytes: int) -> None:
-    """Make the stream REQUESTS refuse (a few bytes) or take settlements."""
-    client = await nats.connect(nats_url)
-    try:
-        config = (await client.jetstream().stream_info("REQUESTS")).config
-        config.max_bytes = max_bytes
-        await client.jsm().update_stream(config)
-    finally:
-        await client.close()
-
-
 async def test_a_full_stream_of_settlements_stops_admission_until_it_takes_them_again(
     nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
 ) -> None:
@@ -135,11 +124,11 @@ async def test_a_full_stream_of_settlements_stops_admission_until_it_takes_them_
         Provider() as provider,
         house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}, settle_timeout_seconds=0.3) as home,
     ):
-        await _cap_requests(nats_url, 10)
+        await home.cap_requests(10)
         answered, refused = await home.ask(), await home.ask()
         assert (answered.status, refused.status) == (200, 503)
         assert len(provider.exchanges) == 1, "a request was admitted that could not be recorded"
-        await _cap_requests(nats_url, 1024**2)
+        await home.cap_requests(1024**2)
         (settled,) = await home.settlements(1)
         assert str(settled.request_id) == answered.headers["x-request-id"]
         assert await until(home.answers, within_seconds=5)

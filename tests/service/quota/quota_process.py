@@ -62,14 +62,24 @@ async def replica(
 
 
 @asynccontextmanager
-async def quota_here(database: Database, nats_url: str, *, plans: Path = PLANS) -> AsyncIterator[None]:
+async def quota_here(
+    database: Database,
+    nats_url: str,
+    *,
+    plans: Path = PLANS,
+    instance: str = "test",
+    lease_seconds: float = 60,
+    sweep_seconds: float = 5,
+) -> AsyncIterator[None]:
     """Quota inside the test's process."""
     settings = Settings(
         database_url=SecretStr(database.url("quota")),
         nats_url=SecretStr(nats_url),
         plans_file=plans,
         health_port=0,
-        instance="test",
+        instance=instance,
+        lease_seconds=lease_seconds,
+        sweep_seconds=sweep_seconds,
     )
     async with answering(settings):
         yield

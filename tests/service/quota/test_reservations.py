@@ -13,9 +13,10 @@ from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
 from quota.domain import Ask, Counts, Decision, Held, Limits, Refusal, Refused, Terms
 from quota.lane import GroupCommit
-from quota.store import Reservations
-from tests.service.quota.scene import TERMS, an_ask, opened, rows, turn_clock
+from quota.store import Accounts, Reservations
+from tests.service.quota.scene import TERMS, accounts_of, an_ask, opened, rows, turn_clock
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 WINDOWS = "SELECT kind, starts_on, used, reserved FROM quota.windows ORDER BY kind, starts_on"
 
 
@@ -26,6 +27,10 @@ async def database(fresh_database: FreshDatabase) -> Database:
 
 async def reserve(reservations: Reservations, *asks: Ask, terms: Terms = TERMS) -> list[Decision]:
     return await reservations.reserve(asks, terms)
+
+
+async def change_plan(accounts: Accounts, account_id: UUID, plan: str, *, revision: int) -> None:
+    await accounts.change_plan(account_id, plan, revision=revision, effective_at=LONG_AGO, default_plan="free")
 
 
 def outcomes(decisions: Sequence[Decision]) -> list[str]:
@@ -148,8 +153,8 @@ async def test_the_windows_are_those_of_utc_wherever_the_server_believes_to_be(d
 
 async def test_an_unlimited_plan_is_counted_and_never_refused(database: Database) -> None:
     account_id = uuid4()
-    async with opened(database) as (reservations, store):
-        await store.change_plan(account_id, "unlimited", revision=1)
+    async with opened(database) as (reservations, _), accounts_of(database) as accounts:
+        await change_plan(accounts, account_id, "unlimited", revision=1)
         decisions = await reserve(reservations, *(an_ask(account_id) for _ in range(300)))
     assert set(outcomes(decisions)) == {"held"}
     assert decisions[-1].windows.monthly == Counts(0, 300)
@@ -158,8 +163,8 @@ async def test_an_unlimited_plan_is_counted_and_never_refused(database: Database
 async def test_a_plan_with_one_limit_only_is_bound_by_that_one(database: Database) -> None:
     terms = Terms(1, "monthly", {"monthly": Limits(None, 2), "daily": Limits(2, None)})
     first_id, second_id = uuid4(), uuid4()
-    async with opened(database) as (reservations, store):
-        await store.change_plan(second_id, "daily", revision=1)
+    async with opened(database) as (reservations, _), accounts_of(database) as accounts:
+        await change_plan(accounts, second_id, "daily", revision=1)
         one = await reserve(reservations, *(an_ask(first_id) for _ in range(3)), terms=terms)
         two = await reserve(reservations, *(an_ask(second_id) for _ in range(3)), terms=terms)
     assert outcomes(one)[-1] == "monthly_spent"
@@ -168,11 +173,11 @@ async def test_a_plan_with_one_limit_only_is_bound_by_that_one(database: Databas
 
 async def test_a_plan_change_keeps_what_was_taken_and_applies_the_new_limits_at_once(database: Database) -> None:
     account_id = uuid4()
-    async with opened(database) as (reservations, store):
+    async with opened(database) as (reservations, _), accounts_of(database) as accounts:
         await reserve(reservations, *(an_ask(account_id) for _ in range(6)))
-        await store.change_plan(account_id, "pro", revision=1)
+        await change_plan(accounts, account_id, "pro", revision=1)
         (better,) = await reserve(reservations, an_ask(account_id))
-        await store.change_plan(account_id, "free", revision=2)
+        await change_plan(accounts, account_id, "free", revision=2)
         (worse,) = await reserve(reservations, an_ask(account_id))
     assert isinstance(better, Held)
     assert (better.plan, better.windows.daily) == ("pro", Counts(0, 6))
@@ -182,16 +187,16 @@ async def test_a_plan_change_keeps_what_was_taken_and_applies_the_new_limits_at_
 
 async def test_the_newest_revision_of_a_plan_wins_in_whatever_order_changes_come(database: Database) -> None:
     account_id = uuid4()
-    async with opened(database) as (_, store):
+    async with accounts_of(database) as accounts:
         for revision, plan in ((2, "pro"), (1, "free"), (3, "unlimited"), (2, "pro")):
-            await store.change_plan(account_id, plan, revision=revision)
+            await change_plan(accounts, account_id, plan, revision=revision)
     assert await rows(database, "SELECT plan, revision FROM quota.accounts") == [("unlimited", 3)]
 
 
 async def test_an_account_with_a_plan_that_is_gone_has_the_limits_of_the_default(database: Database) -> None:
     account_id = uuid4()
-    async with opened(database) as (reservations, store):
-        await store.change_plan(account_id, "golden", revision=1)
+    async with opened(database) as (reservations, _), accounts_of(database) as accounts:
+        await change_plan(accounts, account_id, "golden", revision=1)
         decisions = await reserve(reservations, *(an_ask(account_id) for _ in range(6)))
     assert outcomes(decisions) == ["held"] * 5 + ["daily_spent"]
     assert {(decision.assigned_plan, decision.plan) for decision in decisions} == {("golden", "free")}
@@ -201,10 +206,10 @@ async def test_a_blocked_token_is_refused_on_every_replica_and_takes_nothing_fro
     database: Database,
 ) -> None:
     account_id, token_id = uuid4(), uuid4()
-    async with opened(database) as (first, store), opened(database) as (second, _):
+    async with opened(database) as (first, _), opened(database) as (second, _), accounts_of(database) as accounts:
         (held,) = await reserve(first, before := an_ask(account_id, token_id=token_id))
-        await store.block_token(token_id)
-        await store.block_token(token_id)
+        await accounts.block_token(token_id, account_id=None, default_plan="free")
+        await accounts.block_token(token_id, account_id=None, default_plan="free")
         for replica in (first, second):
             decisions = await reserve(replica, an_ask(account_id, token_id=token_id), an_ask(account_id), before)
             assert outcomes(decisions) == ["token_blocked", "held", "held"]

@@ -18,9 +18,10 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"GATEWAY_{name.upper()}", raising=False)
 
 
-def test_a_gateway_starts_with_a_database_and_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gateway_starts_with_a_database_a_key_and_a_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_DATABASE_URL", "postgresql://gateway:secret@db/smartroute")
     monkeypatch.setenv("GATEWAY_SIGNING_KEY", KEY)
+    monkeypatch.setenv("GATEWAY_DATA_DIR", "/data")
     settings = Settings()
     assert (settings.port, settings.health_port) == (8080, 9080)
     assert "secret" not in repr(settings)
@@ -45,6 +46,7 @@ def test_migrating_needs_no_more_than_a_database(monkeypatch: pytest.MonkeyPatch
 def test_a_value_out_of_bounds_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv("GATEWAY_DATABASE_URL", "postgresql://db/smartroute")
     monkeypatch.setenv("GATEWAY_SIGNING_KEY", KEY)
+    monkeypatch.setenv("GATEWAY_DATA_DIR", "/data")
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):
         Settings()

@@ -1,28 +1,19 @@
-"""The rules of quota, without anything around them."""
+"""The rules of the fold, without anything around them."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import pairwise, permutations
 from uuid import UUID, uuid4
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quota.domain import (
     Change,
     Conflict,
-    Counts,
     Hold,
-    Limits,
     Objection,
-    Refusal,
     Settlement,
-    Terms,
-    Windows,
-    day_resets_at,
     fold,
-    month_resets_at,
-    refusal,
 )
 
 ACCOUNT, REQUEST = uuid4(), uuid4()
@@ -32,65 +23,6 @@ OPEN = Hold(ACCOUNT, REQUEST, DAY, MONTH, winner=None)
 
 def a_settlement(sequence: int, *, is_charged: bool, request_id: UUID = REQUEST) -> Settlement:
     return Settlement(ACCOUNT, request_id, sequence, "completed" if is_charged else "empty", is_charged)
-
-
-def windows(*, daily: int, monthly: int) -> Windows:
-    return Windows(DAY, MONTH, Counts(daily, 0), Counts(monthly, 0))
-
-
-@pytest.mark.parametrize(
-    ("daily", "monthly", "is_blocked", "reason"),
-    [
-        (5, 5, False, Refusal.DAILY_SPENT),
-        (1, 8, False, Refusal.MONTHLY_SPENT),
-        (5, 8, False, Refusal.DAILY_SPENT),
-        (5, 8, True, Refusal.TOKEN_BLOCKED),
-        (0, 0, True, Refusal.TOKEN_BLOCKED),
-    ],
-)
-def test_a_refusal_names_the_token_then_the_day_then_the_month(
-    daily: int, monthly: int, is_blocked: bool, reason: Refusal
-) -> None:
-    assert refusal(windows(daily=daily, monthly=monthly), Limits(5, 8), is_blocked=is_blocked) is reason
-
-
-def test_an_unlimited_day_is_never_what_binds() -> None:
-    assert refusal(windows(daily=99, monthly=8), Limits(None, 8), is_blocked=False) is Refusal.MONTHLY_SPENT
-
-
-@given(used=st.integers(0, 1000), reserved=st.integers(0, 1000), limit=st.integers(0, 1000))
-def test_what_remains_is_the_limit_less_what_is_taken_and_never_negative(used: int, reserved: int, limit: int) -> None:
-    counts = Counts(used, reserved)
-    remaining = counts.remaining(limit)
-    assert remaining is not None
-    assert remaining >= 0
-    assert remaining == 0 or counts.taken + remaining == limit
-
-
-def test_without_a_limit_nothing_remains_to_be_counted() -> None:
-    assert Counts(3, 2).remaining(None) is None
-
-
-@pytest.mark.parametrize(
-    ("month", "resets_at"),
-    [
-        (date(2026, 1, 1), datetime(2026, 2, 1, tzinfo=UTC)),
-        (date(2026, 12, 1), datetime(2027, 1, 1, tzinfo=UTC)),
-    ],
-)
-def test_a_month_ends_when_the_next_begins(month: date, resets_at: datetime) -> None:
-    assert month_resets_at(month) == resets_at
-
-
-def test_a_day_ends_at_the_next_midnight_also_in_a_leap_year() -> None:
-    assert day_resets_at(date(2028, 2, 28)) == datetime(2028, 2, 29, tzinfo=UTC)
-    assert day_resets_at(date(2026, 12, 31)) == datetime(2027, 1, 1, tzinfo=UTC)
-
-
-def test_a_plan_that_left_the_catalogue_is_replaced_by_the_default() -> None:
-    terms = Terms(1, "free", {"free": Limits(1, 1), "pro": Limits(2, 2)})
-    assert terms.plan_in_force("pro") == "pro"
-    assert terms.plan_in_force("golden") == "free"
 
 
 def test_a_charged_settlement_turns_the_hold_into_use_and_another_gives_it_back() -> None:

@@ -8,7 +8,7 @@ neither stream nor durable, and acknowledges nothing by itself.
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Generic
 
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from chassis import attributes, telemetry
 from chassis.bus import Bus, TryLater, tracing
+from chassis.bus.backlog import measured
 from chassis.bus.events import give_up, retry_later
 from chassis.bus.provisioning import require
 from contracts import cloudevents
@@ -80,7 +81,10 @@ async def serving(bus: Bus, *routers: NatsRouter, durables: tuple[Durable, ...] 
     await broker.start()
     await bus.flush()  # from here on the server knows that we listen
     try:
-        yield
+        async with AsyncExitStack() as stack:
+            for durable in durables:
+                await stack.enter_async_context(measured(bus, durable))
+            yield
     finally:
         await broker.finish()
 

@@ -16,6 +16,8 @@ from devstack.errors import BadSetting
 
 SERVICES_WITH_TABLES = ("gateway", "quota", "billing")
 DATABASE = "smartroute"
+# Who compares the books folds the stream into temporary tables.
+_WITH_SCRATCH_TABLES = ("billing",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ async def _close_to_others(connection: psycopg.AsyncConnection, name: str) -> No
     await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     members = sql.SQL(", ").join(sql.Identifier(role) for role in roles())
     await connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, members))
+    for role in _WITH_SCRATCH_TABLES:
+        await connection.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(role)))
 
 
 def _as_role(url: str, role: str, password: str) -> str:

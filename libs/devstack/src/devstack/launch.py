@@ -10,6 +10,8 @@ import os
 import sys
 
 PR_SET_PDEATHSIG = 1
+# A library to preload into the program, and not into us: what it makes as this user the other one could not open.
+PRELOAD = "SMARTROUTE_PRELOAD"
 
 
 def main(arguments: list[str]) -> None:
@@ -31,6 +33,8 @@ def main(arguments: list[str]) -> None:
         libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != supervisor:
         sys.exit("the supervisor died before its child began")
+    if PRELOAD in os.environ:
+        os.environ["LD_PRELOAD"] = os.environ.pop(PRELOAD)
     try:
         os.execv(command[0], command)
     except OSError as error:

@@ -1,4 +1,7 @@
-"""The NATS server as our own child: JetStream on files, a sync for every message, loopback only, a random password."""
+"""The NATS server as our own child: JetStream on files, a sync for every message, loopback only, a random password.
+
+One server, or a cluster of several for tests of what a lost node does.
+"""
 
 import contextlib
 import shutil
@@ -16,12 +19,23 @@ from devstack.supervisor import Say, Supervised, Supervisor, quiet
 
 # `sync_interval: always`: an acknowledged settlement is on the disk, as on the replicated production cluster.
 _CONFIGURATION = """\
-server_name: smartroute
+server_name: {name}
 listen: "{host}:{port}"
 http: "{host}:{monitor_port}"
 authorization {{ user: smartroute, password: "{password}" }}
 max_payload: 1MB
 jetstream {{ store_dir: "{store}", sync_interval: always, max_file_store: 16GB }}
+"""
+
+_CLUSTER = """\
+cluster {{
+  name: smartroute
+  # Clients are told all addresses with their credentials: they cannot use one that they only hear of.
+  no_advertise: true
+  listen: "{host}:{port}"
+  authorization {{ user: route, password: "{password}" }}
+  routes: [{routes}]
+}}
 """
 
 
@@ -32,6 +46,14 @@ class NatsServer:
     url: str
     monitor_url: str
     program: Program
+
+
+@dataclass(frozen=True, slots=True)
+class NatsCluster:
+    """Several servers that know each other. `url` names all of them, separated by commas."""
+
+    url: str
+    nodes: tuple[NatsServer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +78,51 @@ def prepare(folder: Path, *, logs: Path) -> NatsServer:
     """Write the configuration into `folder` and say how to run it. Ports and password are those of the last time."""
     make_folder(folder, mode=0o700)
     kept = Keepsakes(folder / "kept.json")
-    port = kept.keep_number("port", free_port(prefer=kept.number("port")))
-    monitor_port = kept.keep_number("monitor_port", free_port(prefer=kept.number("monitor_port")))
-    password = kept.secret("password")
+    return _node("smartroute", folder, kept, password=kept.secret("password"), logs=logs)
+
+
+def prepare_cluster(folder: Path, *, nodes: int = 3, logs: Path) -> NatsCluster:
+    """The same for `nodes` servers, `nats-1` and so on, each with its data in a folder of its own below `folder`.
+
+    They have to be started side by side: none is ready before most of them are there.
+    """
+    make_folder(folder, mode=0o700)
+    common = Keepsakes(folder / "kept.json")
+    names = [f"nats-{number}" for number in range(1, nodes + 1)]
+    ports = {name: _kept_port(common, f"route port of {name}") for name in names}
+    secret = common.secret("password of routes")
+    routes = ", ".join(f'"nats://route:{secret}@{LOOPBACK}:{port}"' for port in ports.values())
+    servers = []
+    for name in names:
+        make_folder(folder / name, mode=0o700)
+        own = Keepsakes(folder / name / "kept.json")
+        cluster = _CLUSTER.format(host=LOOPBACK, port=ports[name], password=secret, routes=routes)
+        node = _node(name, folder / name, own, password=common.secret("password"), logs=logs, more=cluster)
+        servers.append(node)
+    return NatsCluster(",".join(server.url for server in servers), tuple(servers))
+
+
+def _node(name: str, folder: Path, kept: Keepsakes, *, password: str, logs: Path, more: str = "") -> NatsServer:
+    port, monitor_port = _kept_port(kept, "port"), _kept_port(kept, "monitor_port")
     configuration = folder / "nats.conf"
-    write_whole(
-        configuration,
-        _CONFIGURATION.format(
-            host=LOOPBACK, port=port, monitor_port=monitor_port, password=password, store=folder / "store"
-        ),
+    text = _CONFIGURATION.format(
+        name=name, host=LOOPBACK, port=port, monitor_port=monitor_port, password=password, store=folder / "store"
     )
+    write_whole(configuration, text + more)
     monitor_url = f"http://{LOOPBACK}:{monitor_port}"
     program = Program(
-        name="nats",
+        name="nats" if not more else name,
         command=(binary(), "--config", str(configuration)),
-        log=logs / "nats.log",
+        log=logs / f"{'nats' if not more else name}.log",
         ready=http_ready(f"{monitor_url}/healthz"),
         environment={"TZ": "UTC"},
         stop_seconds=10.0,
     )
     return NatsServer(f"nats://smartroute:{password}@{LOOPBACK}:{port}", monitor_url, program)
+
+
+def _kept_port(kept: Keepsakes, name: str) -> int:
+    return kept.keep_number(name, free_port(prefer=kept.number(name)))
 
 
 @contextlib.asynccontextmanager

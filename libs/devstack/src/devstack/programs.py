@@ -16,6 +16,8 @@ _DROPPED_PREFIXES = ("SMARTROUTE_", "PG")
 # The gateway is stopped before the services that it asks: open streams end properly.
 _LAYERS = {"quota": 1, "router": 1, "billing": 1, "gateway": 2}
 _STOP_SECONDS = 15.0
+# The key that signs daily closes: made once, kept for as long as the data folder is.
+CLOSE_KEY = "config/close-key.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Surroundings:
     profiles: Path
     signing_key: str = field(repr=False)
     logs: Path
+    # What services keep on this machine's disk lies in folders of their own in it.
+    data: Path
     # Set last: whatever a test or a user wants to be different.
     extra: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,11 +103,15 @@ def told(replica: Replica, surroundings: Surroundings) -> dict[str, str]:
         own[f"{prefix}_DATABASE_URL"] = surroundings.database.url(replica.service)
     if replica.service == "router":
         own["ROUTER_PROFILES_FILE"] = str(surroundings.profiles)
+    if replica.service == "billing":
+        own["BILLING_CLOSE_KEY_FILE"] = str(surroundings.data / CLOSE_KEY)
     if replica.service == "gateway":
         own["GATEWAY_HOST"] = LOOPBACK
         own["GATEWAY_PORT"] = str(replica.port)
         own["GATEWAY_REUSE_PORT"] = str(replica.shares_port).lower()
         own["GATEWAY_SIGNING_KEY"] = surroundings.signing_key
+        # One for all replicas: what a dead one has left there is taken over by whichever starts or looks next.
+        own["GATEWAY_DATA_DIR"] = str(surroundings.data / "gateway")
         # Open streams, then their settlements, then what is kept: all of it before we would kill the process.
         own["GATEWAY_GRACE_SECONDS"] = "4"
     return {**own, **surroundings.extra}
@@ -113,3 +121,10 @@ async def migrate(service: str, database: Database, *, log: Path) -> None:
     """Run a service's migrations as the owner of its schema. Raises `CommandFailed`."""
     own = {f"{service.upper()}_DATABASE_URL": database.owner_url(service)}
     await run_to_end(f"{service} migrate", command(service, "migrate"), log=log, environment=environment(own))
+
+
+async def make_close_key(data: Path, *, log: Path) -> None:
+    """Make the key that signs daily closes, unless the data folder has one. Raises `CommandFailed`."""
+    if not (data / CLOSE_KEY).exists():
+        make = command("billing", "close-key", "new", str(data / CLOSE_KEY))
+        await run_to_end("billing close-key", make, log=log, environment=environment({}))

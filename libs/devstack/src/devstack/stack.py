@@ -7,14 +7,16 @@
 What is on one line is done in order, the three lines side by side. Stopping goes the other way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from devstack import database as databases
 from devstack import demo, model, nats, postgres, profiles, programs, repository
+from devstack.children import Program
 from devstack.errors import PortTaken, StartFailed
 from devstack.folders import Keepsakes, make_folder, write_json
 from devstack.ports import LOOPBACK, free_port, is_free, owner_of
@@ -34,7 +36,9 @@ class Stack:
     """`async with Stack(folder, profiles={...}) as stack:` and all of it is ready; on leaving all of it has ended.
 
     Without `choices` this is the tests' mode: free ports, no local model, each gateway on a port of its own.
-    `profiles` is a document or a file and wins over `choices`; `environment` is set on every service last.
+    `profiles` is a document or a file and wins over `choices`; `environment` is set on every service last, and
+    `overrides` after that on single processes, by their name: `quota-2`, `postgres`. `nats_nodes` above one makes a
+    cluster of the bus, whose streams have a copy on every node.
     `keep_data=False` removes what had to lie outside `data_dir` (see `unprivileged.py`); `data_dir` is the caller's.
     """
 
@@ -47,6 +51,8 @@ class Stack:
         plans: Path | None = None,
         replicas: Mapping[str, int] | None = None,
         environment: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Mapping[str, str]] | None = None,
+        nats_nodes: int = 1,
         report: Report | None = None,
         keep_data: bool = False,
     ) -> None:
@@ -60,6 +66,9 @@ class Stack:
         self._profiles = profiles
         self._plans = plans or repository.PLANS
         self._extra = dict(environment or {})
+        self._overrides = dict(overrides or {})
+        self._nats_nodes = nats_nodes
+        self._nats_names: list[str] = []
         self._report = report or Silence()
         self._keep_data = keep_data
         self._register = Register(self.data_dir)
@@ -88,6 +97,7 @@ class Stack:
         """The current pids: servers, model and services by their name, replicas together."""
         found: dict[str, list[int]] = {name: [] for name in ("nats", "postgres", *SERVICES)}
         services = {replica.name: replica.service for replica in self._replicas}
+        services |= dict.fromkeys(self._nats_names, "nats")
         for name, pids in self._supervisor.pids().items():
             found.setdefault(services.get(name, name), []).extend(pids)
         return found
@@ -95,6 +105,7 @@ class Stack:
     def children(self, service: str) -> list[Supervised]:
         """The supervised processes of a service (or `nats`, `postgres`, `model`): halt, start or send them a signal."""
         names = {replica.name for replica in self._replicas if replica.service == service} or {service}
+        names |= set(self._nats_names) if service == "nats" else set()
         return [child for child in self._supervisor.children if child.name in names]
 
     def health_urls(self, service: str) -> list[str]:
@@ -158,7 +169,8 @@ class Stack:
         self._kept = Keepsakes(self.data_dir / "kept.json")
         self._choose_addresses()
         self._changed()
-        await side_by_side(self._start_nats(), self._start_database(), self._start_model())
+        close_key = programs.make_close_key(self.data_dir, log=self.logs / "close-key.log")
+        await side_by_side(self._start_nats(), self._start_database(), self._start_model(), close_key)
         await self._start_services()
         await self._seed()
         self._ready = True
@@ -174,15 +186,14 @@ class Stack:
             self.nats_url = self._choices.nats_url
         else:
             with timed(self._report, "NATS"):
-                server = nats.prepare(self.data_dir / "nats", logs=self.logs)
-                await self._supervisor.start(server.program)
-                self.nats_url = server.url
+                self.nats_url, servers = self._prepare_nats()
+                await self._supervisor.start(*(self._overridden(server.program) for server in servers))
         # Imported late: that takes longer than a server takes to start, and a person is waiting for the first line.
         from chassis.bus import provision
 
         with timed(self._report, "streams"):
             try:
-                await provision(self.nats_url)
+                await provision(self.nats_url, replicas=self._nats_nodes)
             except Exception as error:
                 raise StartFailed(f"the streams could not be created on the NATS server: {error}") from error
 
@@ -192,7 +203,7 @@ class Stack:
         else:
             with timed(self._report, "Postgres"):
                 server = await postgres.prepare(self.data_dir / "postgres", logs=self.logs, say=self._report.say)
-                await self._supervisor.start(server.program)
+                await self._supervisor.start(self._overridden(server.program))
                 server_url, name = server.admin_url, databases.DATABASE
         passwords = {role: self._kept.secret(f"password of {role}") for role in databases.roles()}
         self._database = await databases.create(server_url, passwords=passwords, name=name)
@@ -229,13 +240,15 @@ class Stack:
             profiles=self._write_profiles(),
             signing_key=self._kept.secret("signing key"),
             logs=self.logs,
+            data=self.data_dir,
             extra=self._extra,
         )
         told = {each.service: programs.told(each, self._surroundings) for each in reversed(self._replicas)}
         write_json(self.data_dir / ENVIRONMENTS, told)
         what = ", ".join(f"{service} x {n}" if (n := self._count(service)) > 1 else service for service in SERVICES)
         with timed(self._report, what):
-            await self._supervisor.start(*(programs.service(each, self._surroundings) for each in self._replicas))
+            described = (programs.service(each, self._surroundings) for each in self._replicas)
+            await self._supervisor.start(*(self._overridden(program) for program in described))
 
     async def _seed(self) -> None:
         with timed(self._report, "demo accounts"):
@@ -248,6 +261,18 @@ class Stack:
             )
 
     # Small parts
+
+    def _prepare_nats(self) -> tuple[str, Sequence[nats.NatsServer]]:
+        if self._nats_nodes == 1:
+            server = nats.prepare(self.data_dir / "nats", logs=self.logs)
+            return server.url, [server]
+        cluster = nats.prepare_cluster(self.data_dir / "nats", nodes=self._nats_nodes, logs=self.logs)
+        self._nats_names = [server.program.name for server in cluster.nodes]
+        return cluster.url, cluster.nodes
+
+    def _overridden(self, program: Program) -> Program:
+        more = self._overrides.get(program.name)
+        return replace(program, environment={**program.environment, **more}) if more else program
 
     @property
     def _uses_local_model(self) -> bool:

@@ -1,50 +1,71 @@
 """Billing as one process: everything that it is made of, built here in order and taken down in reverse."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from billing import handlers
+from billing.closing import Closer
+from billing.reconcile import Minutely, known_keys
 from billing.relay import Relay
 from billing.settings import Settings
 from billing.store import Store
 from chassis import bus, faststream, migrations, process
 from chassis.database import create_engine
-from chassis.health import health_server
+from chassis.health import Check, health_server
 from chassis.watched import Watched
+from contracts.billing import READ_RECEIPT
 from contracts.gateway import ACCOUNT_OPENED, REQUEST_SETTLED
 from contracts.plans import PlanCatalogue
 from contracts.streams import BILLING_ACCOUNTS, BILLING_REQUESTS
+
+SERVICE = "billing"
 
 
 @asynccontextmanager
 async def build_app(settings: Settings) -> AsyncIterator[None]:
     """The service runs while the block does. Raises `ConfigInvalid` or `BusError` when it cannot start."""
-    with process.observed("billing", instance=settings.instance, log_level=settings.log_level):
+    with process.observed(SERVICE, instance=settings.instance, log_level=settings.log_level):
         catalogue = Watched(settings.plans_file, PlanCatalogue)
-        async with opened_store(settings) as store, _connected(settings) as connection:
-            relay = Relay(store, connection, publish_timeout_seconds=settings.publish_timeout_seconds)
+        async with opened_store(settings) as store, connected(settings) as connection:
+            relay = Relay(store.subscriptions, connection, publish_timeout_seconds=settings.publish_timeout_seconds)
+            closer = Closer(store.closes, settings.close_key_file, every_seconds=settings.close_seconds)
+            minutely = Minutely(
+                store.url,
+                store.reconciliations,
+                connection,
+                lambda: known_keys(settings.close_key_file),
+                every_seconds=settings.reconcile_seconds,
+            )
             accounts = faststream.follow(
                 connection,
                 ACCOUNT_OPENED,
                 BILLING_ACCOUNTS,
-                handlers.open_account(store, catalogue, opened=relay.wake),
+                handlers.open_account(store.subscriptions, catalogue, opened=relay.wake),
             )
 
-            async def nats() -> bool:
-                return connection.is_connected
-
-            async def schema() -> bool:
-                return await migrations.is_current(store.engine, "billing")
-
-            checks = {"nats": nats, "database": store.is_there, "schema": schema}
+            await bus.serve(connection, READ_RECEIPT, handlers.read_receipt(store.ledger), queue=SERVICE)
             async with (
                 catalogue.watching(),
                 relay.running(),
-                bus.consume(connection, REQUEST_SETTLED, BILLING_REQUESTS, handlers.record_settlements(store)),
+                closer.running(),
+                bus.consume(connection, REQUEST_SETTLED, BILLING_REQUESTS, handlers.record_settlements(store.ledger)),
                 faststream.serving(connection, accounts, durables=(BILLING_ACCOUNTS,)),
-                health_server(settings.health_host, settings.health_port, checks),
+                minutely.running(),
+                health_server(settings.health_host, settings.health_port, _checks(store, connection)),
             ):
                 yield
+
+
+def _checks(store: Store, connection: bus.Bus) -> Mapping[str, Check]:
+    """What has to hold for this replica to be ready."""
+
+    async def nats() -> bool:
+        return connection.is_connected
+
+    async def schema() -> bool:
+        return await migrations.is_current(store.engine, SERVICE)
+
+    return {"nats": nats, "database": store.is_there, "schema": schema}
 
 
 @asynccontextmanager
@@ -59,7 +80,25 @@ async def opened_store(settings: Settings) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[bus.Bus]:
+async def connected(settings: Settings) -> AsyncIterator[bus.Bus]:
+    """A connection to the bus of these settings."""
     url = settings.nats_url.get_secret_value()
-    async with bus.connect(url, name="billing", instance=settings.instance) as connection:
+    async with bus.connect(url, name=SERVICE, instance=settings.instance) as connection:
         yield connection
+
+
+@asynccontextmanager
+async def receiving(settings: Settings) -> AsyncIterator[tuple[bus.Bus, Sequence[bus.Receiver]]]:
+    """The bus, and what handles messages that were given up: the handlers of the service, in this process."""
+    catalogue = Watched(settings.plans_file, PlanCatalogue)
+    async with opened_store(settings) as store, connected(settings) as connection:
+        record = handlers.record_settlements(store.ledger)
+        # A running replica looks into the outbox every second.
+        open_account = handlers.open_account(store.subscriptions, catalogue, opened=lambda: None)
+        yield (
+            connection,
+            (
+                bus.receiver(REQUEST_SETTLED, BILLING_REQUESTS, lambda delivery: record([delivery])),
+                bus.receiver(ACCOUNT_OPENED, BILLING_ACCOUNTS, lambda delivery: open_account(delivery.payload)),
+            ),
+        )

@@ -1,8 +1,8 @@
 """The outbox: what was committed is told, once per revision, whenever this process or its peers crash.
 
-A change is a committed row first. The relay publishes unpublished rows in the order of (account, revision) under an id
-made of both, then marks them. A crash in between publishes the same id again, which the stream drops; a consumer that
-hears it twice all the same knows the revision.
+A change of plan or a grant is a committed row first. The relay publishes unpublished rows under an id made of them
+(changes in the order of account and revision), then marks them. A crash in between publishes the same id again, which
+the stream drops; a consumer that hears it twice all the same knows the revision, or the grant.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from billing.domain import Change
-from billing.store import Store
+from billing.domain.subscriptions import Change, Grant
+from billing.store import Subscriptions
 from chassis.bus import Bus, EventNotStored, publish
 from chassis.database import StoreAway
-from contracts.billing import SUBSCRIPTION_CHANGED, SubscriptionChanged
+from contracts.billing import PROMPTS_GRANTED, SUBSCRIPTION_CHANGED, PromptsGranted, SubscriptionChanged
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ BATCH = 100
 class Relay:
     """Publishes what waits in the outbox while `running`."""
 
-    def __init__(self, store: Store, bus: Bus, *, publish_timeout_seconds: float) -> None:
+    def __init__(self, store: Subscriptions, bus: Bus, *, publish_timeout_seconds: float) -> None:
         self._store = store
         self._bus = bus
         self._publish_timeout_seconds = publish_timeout_seconds
@@ -66,19 +66,25 @@ class Relay:
         failure: EventNotStored | None = None
         published = 0
         async with self._store.outbox(limit=BATCH) as outbox:
-            for change in outbox.waiting:
+            for told in outbox.waiting:
                 try:
-                    await self._publish(change)
+                    await self._publish(told)
                 except EventNotStored as exc:
                     failure = exc
                     break
-                await outbox.mark_published(change)
+                await outbox.mark_published(told)
                 published += 1
         if failure is not None:
             raise failure
         return published
 
-    async def _publish(self, change: Change) -> None:
+    async def _publish(self, told: Change | Grant) -> None:
+        if isinstance(told, Grant):
+            await self._publish_grant(told)
+        else:
+            await self._publish_change(told)
+
+    async def _publish_change(self, change: Change) -> None:
         await publish(
             self._bus,
             SUBSCRIPTION_CHANGED,
@@ -95,4 +101,29 @@ class Relay:
         log.info(
             "subscription changed",
             extra={"account_id": str(change.account_id), "plan": change.plan, "revision": change.revision},
+        )
+
+    async def _publish_grant(self, grant: Grant) -> None:
+        await publish(
+            self._bus,
+            PROMPTS_GRANTED,
+            PromptsGranted(
+                grant_id=grant.grant_id,
+                account_id=grant.account_id,
+                prompts=grant.prompts,
+                starts_at=grant.starts_at,
+                ends_at=grant.ends_at,
+            ),
+            event_id=grant.event_id,
+            subject=str(grant.account_id),
+            timeout_seconds=self._publish_timeout_seconds,
+        )
+        log.info(
+            "prompts granted",
+            extra={
+                "account_id": str(grant.account_id),
+                "grant_id": str(grant.grant_id),
+                "prompts": grant.prompts,
+                "ends_at": grant.ends_at.isoformat(),
+            },
         )

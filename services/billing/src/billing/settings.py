@@ -22,3 +22,6 @@ class Settings(BaseSettings):
     instance: str = Field(default_factory=default_instance)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     publish_timeout_seconds: float = Field(5.0, gt=0)
+    close_key_file: Path | None = None
+    close_seconds: float = Field(60.0, ge=0)
+    reconcile_seconds: float = Field(60.0, ge=0)

@@ -1,19 +1,34 @@
 """The tables of schema `billing`. What the runtime role may do to each is granted by the migrations.
 
-`ledger` and `settlement_conflicts` only grow: the runtime role has no UPDATE, DELETE or TRUNCATE there.
-`subscription_changes` is history and outbox in one: only `published_at` may change, once.
+`ledger`, `closes` and `settlement_conflicts` only grow: the runtime role has no UPDATE, DELETE or TRUNCATE there.
+`subscription_changes` and `grants` are history and outbox in one: only `published_at` may change, once.
 """
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, Index, MetaData, SmallInteger, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Identity,
+    Index,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 # A SQLAlchemy type has no state of its own: one serves all columns.
 _UTC = DateTime(timezone=True)
+_MILLISECONDS = Numeric(18, 3)
+_MONEY = Numeric(24, 10)
 
 
 class Table(SQLModel):
@@ -32,7 +47,7 @@ class Table(SQLModel):
 
 
 class SubscriptionRow(Table, table=True):
-    """The plan of each account as it is now."""
+    """The newest revision of each account's plan, which may be in force only later; also the account's lock."""
 
     __tablename__ = "subscriptions"
 
@@ -44,7 +59,10 @@ class SubscriptionRow(Table, table=True):
 
 
 class SubscriptionChangeRow(Table, table=True):
-    """Every plan that an account ever had. `published_at` is null until the event is in its stream."""
+    """Every plan that an account ever had or will have: at any moment the newest effective revision holds.
+
+    `published_at` is null until the event is in its stream.
+    """
 
     __tablename__ = "subscription_changes"
     __table_args__ = (
@@ -62,19 +80,61 @@ class SubscriptionChangeRow(Table, table=True):
     published_at: datetime | None = Field(default=None, sa_type=_UTC)
 
 
+class GrantRow(Table, table=True):
+    """Extra prompts of an account, to be used from `starts_at` until before `ends_at`. Told like a change of plan."""
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        CheckConstraint("prompts > 0", name="prompts"),
+        CheckConstraint("ends_at > starts_at", name="span"),
+        Index("grants_account_id_recorded_at_idx", "account_id", "recorded_at"),
+        Index("grants_outbox_idx", "recorded_at", postgresql_where=text("published_at IS NULL")),
+    )
+
+    grant_id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="billing.subscriptions.account_id")
+    prompts: int
+    starts_at: datetime = Field(sa_type=_UTC)
+    ends_at: datetime = Field(sa_type=_UTC)
+    actor: str
+    reason: str
+    recorded_at: datetime = Field(sa_type=_UTC, sa_column_kwargs={"server_default": func.now()})
+    published_at: datetime | None = Field(default=None, sa_type=_UTC)
+
+
 class LedgerRow(Table, table=True):
-    """The end of one request, for ever. `day` and `month` are the windows that its prompt was held in."""
+    """One line, for ever: the end of a request, or what was put right about it later (`kind`).
+
+    `sequence`, `previous_hash` and `hash` are its place in the chain of its account, `revision` its place among the
+    lines of its request (0: the first settlement), `corrects` the line it names, `posted_on` the daily close that
+    covers it. `day` and `month` are the windows that the prompt was held in.
+    """
 
     __tablename__ = "ledger"
     __table_args__ = (
-        CheckConstraint("prompts IN (0, 1)", name="prompts"),
-        Index("ledger_account_id_id_idx", "account_id", "id"),
+        CheckConstraint("kind IN ('settlement', 'reversal', 'credit_note', 'correction')", name="kind"),
+        CheckConstraint(
+            "CASE kind WHEN 'settlement' THEN prompts IN (0, 1) WHEN 'reversal' THEN prompts IN (0, -1)"
+            " WHEN 'credit_note' THEN prompts <> 0 ELSE true END",
+            name="prompts",
+        ),
+        CheckConstraint(
+            "(kind = 'settlement') = (corrects IS NULL) AND (kind = 'settlement' OR (author <> '' AND reason <> ''))",
+            name="corrects",
+        ),
+        CheckConstraint("(cost IS NULL) = (cost_currency IS NULL)", name="cost"),
+        UniqueConstraint("account_id", "sequence"),
+        UniqueConstraint("request_id", "revision"),
         Index("ledger_account_id_day_idx", "account_id", "day"),
         Index("ledger_day_id_idx", "day", "id"),
+        # Lines are written in this order: an index of ranges is a few pages, and as quick.
+        Index("ledger_posted_on_idx", "posted_on", postgresql_using="brin"),
+        Index("ledger_stream_sequence_idx", "stream_sequence", postgresql_using="brin"),
+        Index("ledger_reversals_idx", "id", postgresql_where=text("kind = 'reversal'")),
     )
 
     id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_args=(Identity(always=True),))
-    request_id: UUID = Field(unique=True)
+    request_id: UUID
     account_id: UUID
     token_id: UUID
     turn_id: UUID
@@ -101,6 +161,56 @@ class LedgerRow(Table, table=True):
     stream_sequence: int = Field(sa_type=BigInteger)
     error_code: str | None
     trace_id: str | None
+    kind: str
+    sequence: int = Field(sa_type=BigInteger)
+    previous_hash: str
+    hash: str
+    revision: int
+    corrects: int | None = Field(sa_type=BigInteger, foreign_key="billing.ledger.id")
+    author: str
+    reason: str
+    posted_on: date
+    settled_by: str
+    started_at: datetime | None = Field(sa_type=_UTC)
+    admitted_ms: Decimal | None = Field(sa_type=_MILLISECONDS)
+    first_content_ms: Decimal | None = Field(sa_type=_MILLISECONDS)
+    total_ms: Decimal | None = Field(sa_type=_MILLISECONDS)
+    daily_limit: int | None = Field(sa_type=BigInteger)
+    daily_used: int | None = Field(sa_type=BigInteger)
+    daily_remaining: int | None = Field(sa_type=BigInteger)
+    daily_resets_at: datetime | None = Field(sa_type=_UTC)
+    monthly_limit: int | None = Field(sa_type=BigInteger)
+    monthly_used: int | None = Field(sa_type=BigInteger)
+    monthly_remaining: int | None = Field(sa_type=BigInteger)
+    monthly_resets_at: datetime | None = Field(sa_type=_UTC)
+    cost: Decimal | None = Field(sa_type=_MONEY)
+    cost_currency: str | None
+
+
+class LedgerHeadRow(Table, table=True):
+    """The last line of each account: what the next one goes on from, and the lock under which lines are appended."""
+
+    __tablename__ = "ledger_heads"
+
+    account_id: UUID = Field(primary_key=True)
+    sequence: int = Field(sa_type=BigInteger)
+    hash: str
+
+
+class CloseRow(Table, table=True):
+    """One UTC day of the ledger, closed for ever: what its lines add up to, chained to the day before, and signed."""
+
+    __tablename__ = "closes"
+
+    day: date = Field(primary_key=True)
+    lines: int = Field(sa_type=BigInteger)
+    totals: dict[str, Any] = Field(sa_type=JSONB)
+    lines_digest: str
+    previous_digest: str
+    digest: str
+    signature: str
+    key_id: str
+    closed_at: datetime = Field(sa_type=_UTC)
 
 
 class SettlementConflictRow(Table, table=True):
@@ -112,3 +222,41 @@ class SettlementConflictRow(Table, table=True):
     stream_sequence: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     payload: dict[str, Any] = Field(sa_type=JSONB)
     recorded_at: datetime = Field(sa_type=_UTC, sa_column_kwargs={"server_default": func.now()})
+
+
+class VerifiedHeadRow(Table, table=True):
+    """Up to where the chain of an account was whole when it was last compared. A chain never gets shorter than this."""
+
+    __tablename__ = "verified_heads"
+
+    account_id: UUID = Field(primary_key=True)
+    sequence: int = Field(sa_type=BigInteger)
+    hash: str
+
+
+class ReconciliationRow(Table, table=True):
+    """One comparison of the books: what was compared, and every difference. The last one is where the next goes on.
+
+    `asked_by` is `minute` for those that billing makes by itself. `found` counts the differences; `differences` keeps
+    the first ones.
+    """
+
+    __tablename__ = "reconciliations"
+    __table_args__ = (
+        CheckConstraint("result IN ('equal', 'different', 'not_comparable')", name="result"),
+        Index("reconciliations_finished_at_idx", "finished_at"),
+    )
+
+    id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_args=(Identity(always=True),))
+    asked_by: str
+    day: date | None
+    account_id: UUID | None
+    started_at: datetime = Field(sa_type=_UTC)
+    finished_at: datetime = Field(sa_type=_UTC)
+    from_sequence: int = Field(sa_type=BigInteger)
+    through_sequence: int = Field(sa_type=BigInteger)
+    result: str
+    found: int
+    differences: list[dict[str, Any]] = Field(sa_type=JSONB)
+    notes: list[str] = Field(sa_type=JSONB)
+    figures: dict[str, Any] = Field(sa_type=JSONB)

@@ -1,7 +1,7 @@
 """Accounts and tokens as the operator handles them, and what a running gateway owes the others because of them.
 
 A row is written first and told second. What could not be told stays owed in the row (`announced_at`, `blocked_at` are
-null) and every running gateway pays such debts: repeated events and blocks change nothing.
+null, `suspension_told` is behind) and every running gateway pays such debts: to be told twice changes nothing.
 """
 
 import asyncio
@@ -15,9 +15,10 @@ import uuid_utils
 
 from chassis.bus import Bus, BusError, PeerUnavailable, ask, publish, tell
 from chassis.database import StoreAway
+from contracts.endpoint import ReplyT, RequestT, Rpc
 from contracts.failures import Failure
 from contracts.gateway import ACCOUNT_OPENED, TOKEN_REVOKED, AccountOpened, TokenRevoked
-from contracts.quota import BLOCK_TOKEN, BlockToken
+from contracts.quota import BLOCK_TOKEN, SUSPEND_ACCOUNT, BlockToken, SuspendAccount
 from gateway import tokens
 from gateway.auth import Authenticator
 from gateway.errors import AccountUnknown, NotInForce, TokenUnknown
@@ -74,33 +75,76 @@ async def issue_token(
     return secret, token
 
 
-async def mark_revoked(store: Store, token_id: UUID) -> None:
+async def mark_revoked(store: Store, token_id: UUID) -> Token:
     """Write the revocation and the debt of telling quota. Raises `TokenUnknown`. Safe to repeat."""
-    if not await store.revoke_token(token_id):
+    token = await store.revoke_token(token_id)
+    if token is None:
         raise TokenUnknown(token_id)
+    return token
 
 
-async def block_token(bus: Bus, store: Store, token_id: UUID, *, timeout_seconds: float) -> None:
+async def block_token(bus: Bus, store: Store, token: Token, *, timeout_seconds: float) -> None:
     """Have quota refuse the token from now on. Raises `NotInForce`; the debt stays then."""
     # First the hint, because it may get through where the answer does not.
-    await tell(bus, TOKEN_REVOKED, TokenRevoked(token_id=token_id))
+    await tell(bus, TOKEN_REVOKED, TokenRevoked(token_id=token.token_id))
+    request = BlockToken(token_id=token.token_id, account_id=token.account_id)
+    await _in_force(bus, BLOCK_TOKEN, request, what=written_of(token), timeout_seconds=timeout_seconds)
+    await store.note_blocked(token.token_id)
+
+
+async def suspend(store: Store, account: Account, *, reason: str) -> Account:
+    """Write the suspension and the debt of telling quota; the account as it is now. Safe to repeat."""
+    await store.suspend(account.account_id, reason=reason)
+    return await find_account(store, str(account.account_id))
+
+
+async def resume(store: Store, account: Account) -> Account:
+    """Write the end of the suspension and the debt of telling quota; the account as it is now. Safe to repeat."""
+    await store.resume(account.account_id)
+    return await find_account(store, str(account.account_id))
+
+
+async def tell_suspension(bus: Bus, store: Store, account: Account, *, timeout_seconds: float) -> None:
+    """Have quota act by the account's newest suspension or resumption. Raises `NotInForce`; the debt stays then."""
+    revision = account.suspension_revision
+    request = SuspendAccount(
+        account_id=account.account_id, is_suspended=account.suspended_at is not None, revision=revision
+    )
+    await _in_force(bus, SUSPEND_ACCOUNT, request, what=written_of(account), timeout_seconds=timeout_seconds)
+    await store.note_suspension_told(account.account_id, revision=revision)
+
+
+def written_of(subject: Account | Token) -> str:
+    """What our own table says of a revocation or a suspension, for people."""
+    if isinstance(subject, Token):
+        return f"token {subject.token_id} is marked as revoked"
+    state = "not suspended" if subject.suspended_at is None else "suspended"
+    return f"account {subject.account_id} is marked as {state}"
+
+
+async def _in_force(
+    bus: Bus, rpc: Rpc[RequestT, ReplyT], request: RequestT, *, what: str, timeout_seconds: float
+) -> None:
+    """Raises `NotInForce` unless quota has answered."""
     try:
-        reply = await ask(bus, BLOCK_TOKEN, BlockToken(token_id=token_id), timeout_seconds=timeout_seconds)
+        reply = await ask(bus, rpc, request, timeout_seconds=timeout_seconds)
     except PeerUnavailable as exc:
-        raise NotInForce(token_id, f"quota did not answer ({exc.reason})") from exc
+        raise NotInForce(what, f"quota did not answer ({exc.reason})") from exc
     if isinstance(reply, Failure):
-        raise NotInForce(token_id, f"quota failed ({reply.code})")
-    await store.note_blocked(token_id)
+        raise NotInForce(what, f"quota failed ({reply.code})")
 
 
 async def pay_debts(bus: Bus, store: Store, *, timeout_seconds: float) -> None:
-    """Announce what is unannounced and block what is unblocked, once. Raises `BusError`, `NotInForce`."""
+    """Tell once what is still to be told: accounts, revocations, suspensions. Raises `BusError`, `NotInForce`."""
     for account in await store.unannounced_accounts(limit=RELAY_BATCH):
         await announce(bus, store, account, timeout_seconds=timeout_seconds)
         log.info("account announced late", extra={"account_id": str(account.account_id)})
-    for token_id in await store.unblocked_tokens(limit=RELAY_BATCH):
-        await block_token(bus, store, token_id, timeout_seconds=timeout_seconds)
-        log.info("token blocked late", extra={"token_id": str(token_id)})
+    for token in await store.unblocked_tokens(limit=RELAY_BATCH):
+        await block_token(bus, store, token, timeout_seconds=timeout_seconds)
+        log.info("token blocked late", extra={"token_id": str(token.token_id)})
+    for account in await store.untold_suspensions(limit=RELAY_BATCH):
+        await tell_suspension(bus, store, account, timeout_seconds=timeout_seconds)
+        log.info("suspension told late", extra={"account_id": str(account.account_id)})
 
 
 @asynccontextmanager
@@ -111,7 +155,7 @@ async def relaying(bus: Bus, store: Store, *, interval_seconds: float, timeout_s
         try:
             await pay_debts(bus, store, timeout_seconds=timeout_seconds)
         except (BusError, NotInForce) as exc:
-            log.warning("accounts or revocations still to be told", extra={"reason": str(exc)})
+            log.warning("accounts, revocations or suspensions still to be told", extra={"reason": str(exc)})
 
     async with _every(interval_seconds, relay, name="relay accounts"):
         yield

@@ -1,7 +1,7 @@
 """Whether a request may go on, and where to: quota and router, asked at the same time.
 
 The router needs the plan, which only quota knows for sure. The plan of the account's last request is a good guess; when
-quota says otherwise, the router is asked again.
+quota says otherwise, the router is asked again. What quota has granted, or may have granted, the leases are told of.
 """
 
 import asyncio
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from chassis import failpoints
 from chassis.watched import Watched
 from contracts.plans import PlanCatalogue
-from contracts.quota import Denied, Granted, Reserve, Window
+from contracts.quota import Denied, Granted, Lease, Reserve, Window
 from contracts.router import Choose, Chosen, Unroutable
-from gateway.domain import Caller, binding_window, spelled_duration
-from gateway.errors import AllowanceSpent
+from gateway.domain import Caller, binding_window, spelled_duration, whole_seconds
+from gateway.errors import AccountSuspended, AllowanceSpent, AuthenticationFailed, GatewayError, SpeedExceeded
+from gateway.leases import Leases
 from gateway.peers import PeerAway, Peers
 
 MAX_REMEMBERED_PLANS = 50_000
@@ -33,24 +35,33 @@ class Admission:
 class Desk:
     """Admits requests. One per process."""
 
-    def __init__(self, peers: Peers, plans: Watched[PlanCatalogue], *, instance: str) -> None:
+    def __init__(self, peers: Peers, plans: Watched[PlanCatalogue], leases: Leases, *, instance: str) -> None:
         self._peers = peers
         self._plans = plans
+        self._leases = leases
         self._instance = instance
         self._plan_of: OrderedDict[UUID, str] = OrderedDict()
 
-    async def admit(self, caller: Caller, *, request_id: UUID, alias: str) -> Admission | Denied:
-        """Quota's word and the router's. Raises `PeerAway` when quota has none: then nothing is known to be held.
+    async def admit(
+        self, caller: Caller, *, request_id: UUID, alias: str, endpoint: str, is_stream: bool
+    ) -> Admission | Denied:
+        """Quota's word and the router's. Raises `PeerAway` when quota has none: what it may hold then is given up.
 
         Not to be cancelled: a reservation that nobody waits for would never be settled.
         """
         reserve = Reserve(
-            request_id=request_id, account_id=caller.account_id, token_id=caller.token_id, gateway=self._instance
+            request_id=request_id,
+            account_id=caller.account_id,
+            token_id=caller.token_id,
+            gateway=self._instance,
+            alias=alias,
+            endpoint=endpoint,
+            is_stream=is_stream,
         )
         guess = self._plan_of.get(caller.account_id, self._plans.value.default_plan)
         asking = asyncio.create_task(self._choose(request_id, plan=guess, alias=alias), name="choose")
         try:
-            reply = await self._peers.reserve(reserve)
+            reply = await self._reserve(reserve)
         except PeerAway:
             asking.cancel()
             raise
@@ -61,6 +72,20 @@ class Desk:
         if reply.plan != guess:
             chosen = await self._choose(request_id, plan=reply.plan, alias=alias)
         return Admission(reply, chosen)
+
+    async def _reserve(self, reserve: Reserve) -> Granted | Denied:
+        """Raises `PeerAway`. The lease is renewed from the moment that it is granted."""
+        lease = Lease(account_id=reserve.account_id, request_id=reserve.request_id)
+        try:
+            reply = await self._peers.reserve(reserve)
+        except PeerAway as exc:
+            if not exc.is_undelivered:
+                self._leases.abandon(lease)
+            raise
+        if isinstance(reply, Granted):
+            failpoints.reach("gateway.reserved")
+            self._leases.hold(lease, seconds=reply.lease_seconds)
+        return reply
 
     def effective_alias(self, plan: str, asked: str) -> str:
         """What would be served, by our own copy of the catalogue; the asked alias when it does not know the plan."""
@@ -104,18 +129,41 @@ def allowance_headers(reply: Granted | Denied, *, now: datetime) -> dict[str, st
     return headers
 
 
-def spent(denied: Denied, *, now: datetime) -> AllowanceSpent:
+def refusal(denied: Denied, *, now: datetime) -> GatewayError:
+    """What the customer is told. A revoked token is told nothing of its account; all others see what is left."""
+    match denied.reason:
+        case "daily_spent" | "monthly_spent":
+            return _spent(denied, now=now)
+        case "too_many_in_flight" | "too_many_a_minute":
+            return _too_fast(denied, now=now)
+        case "account_suspended":
+            return AccountSuspended(headers=allowance_headers(denied, now=now))
+        case "token_blocked":
+            return AuthenticationFailed()
+
+
+def _spent(denied: Denied, *, now: datetime) -> AllowanceSpent:
     """The 429 for a window that is used up. The SDKs are told not to retry, and people when it will be open again."""
     name, window = ("daily", denied.daily) if denied.reason == "daily_spent" else ("monthly", denied.monthly)
-    seconds = max(1, -int(-(window.resets_at - now).total_seconds() // 1))
     return AllowanceSpent(
         f"The {name} allowance of {window.limit} prompts of the plan `{denied.plan}` is spent. "
         f"It resets at {window.resets_at:%Y-%m-%d %H:%M:%S} UTC.",
         headers={
             **allowance_headers(denied, now=now),
-            "retry-after": str(seconds),
+            "retry-after": str(whole_seconds((window.resets_at - now).total_seconds())),
             "x-should-retry": "false",
         },
+    )
+
+
+def _too_fast(denied: Denied, *, now: datetime) -> SpeedExceeded:
+    """The 429 for the plan's speed. The SDKs retry it by themselves after the time given."""
+    seconds = whole_seconds(denied.retry_after_seconds or 1.0)
+    limit = f"{denied.speed_limit} requests" if denied.speed_limit != 1 else "1 request"
+    speed = f"{limit} at once" if denied.reason == "too_many_in_flight" else f"{limit} a minute"
+    return SpeedExceeded(
+        f"The speed of the plan `{denied.plan}` is {speed}. Nothing was charged; try again in {seconds} s.",
+        headers={**allowance_headers(denied, now=now), "retry-after": str(seconds)},
     )
 
 

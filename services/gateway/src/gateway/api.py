@@ -16,6 +16,7 @@ from gateway.edge import Edge, Limits, RawRoute
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, RequestInvalid
 from gateway.handlers.caller import Dependency
 from gateway.handlers.models import build_models
+from gateway.handlers.receipts import ReadReceipt, build_receipts
 from gateway.handlers.usage import ReadUsage, build_usage
 from gateway.http import error_body
 
@@ -30,12 +31,14 @@ def build_api(
     *,
     plans: Callable[[], PlanCatalogue],
     read_usage: ReadUsage,
+    read_receipt: ReadReceipt,
     hot: Mapping[str, ASGIApp],
     limits: Limits,
 ) -> Edge:
     """`hot` are the raw endpoints that are posted to, by their path below the base path."""
     raw = {f"{base}{path}": RawRoute("POST", app) for base in BASE_PATHS for path, app in hot.items()}
-    return Edge(build_rare(caller, plans=plans, read_usage=read_usage), raw=raw, limits=limits)
+    rare = build_rare(caller, plans=plans, read_usage=read_usage, read_receipt=read_receipt)
+    return Edge(rare, raw=raw, limits=limits)
 
 
 def build_rare(
@@ -43,6 +46,7 @@ def build_rare(
     *,
     plans: Callable[[], PlanCatalogue],
     read_usage: ReadUsage,
+    read_receipt: ReadReceipt,
     bases: Sequence[str] = BASE_PATHS,
 ) -> FastAPI:
     """What goes through FastAPI. Its own pages are off: the description is `openapi.json`, kept with the code."""
@@ -50,6 +54,7 @@ def build_rare(
     for base in bases:
         app.include_router(build_models(caller, plans, prefix=base))
         app.include_router(build_usage(caller, read_usage, prefix=base))
+        app.include_router(build_receipts(caller, read_receipt, prefix=base))
     app.add_exception_handler(GatewayError, _on_gateway_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)

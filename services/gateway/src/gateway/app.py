@@ -1,7 +1,7 @@
 """The gateway as a running process: everything is made here, in order, and unmade in the opposite order."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp
@@ -19,19 +19,24 @@ from gateway import accounts
 from gateway.admission import Desk
 from gateway.api import build_api
 from gateway.auth import Authenticator
+from gateway.claims import ClaimLimits, Claims
 from gateway.edge import Limits
 from gateway.exchange import AnswerLimits, Exchange
 from gateway.handlers.caller import build_caller
 from gateway.handlers.chat_completions import build_chat_completions
+from gateway.handlers.receipts import build_read_receipt
 from gateway.handlers.usage import build_read_usage
+from gateway.idempotency import Idempotency
+from gateway.journal import Journal, journal
 from gateway.keys import ProviderKeys
+from gateway.leases import Leases
 from gateway.peers import AttemptReports, Peers
 from gateway.protocol import HeaderLimits, guarded
 from gateway.settings import Settings
 from gateway.settlement import Settler
-from gateway.store import Store
+from gateway.store import ClaimStore, Store
 from gateway.turns import ToolCallIds
-from gateway.upstream import upstream
+from gateway.upstream import Upstream, upstream
 
 
 @asynccontextmanager
@@ -57,19 +62,13 @@ async def running(settings: Settings) -> AsyncIterator[None]:
 
         checks = {"accepting": accepts, **_checks(engine, connection, store)}
         await stack.enter_async_context(health_server(settings.health_host, settings.health_port, checks))
-        chat = await stack.enter_async_context(answering_chats(settings, connection, authenticator, plans=plans))
-        hot = {"/chat/completions": chat}
-        api = build_public(settings, connection, authenticator, plans=plans, hot=hot)
-        await stack.enter_async_context(
-            serving(
-                api,
-                host=settings.host,
-                port=settings.port,
-                reuse_port=settings.reuse_port,
-                grace_seconds=settings.grace_seconds,
-                http=guarded(_header_limits(settings)),
-            )
+        keys = ClaimStore(engine)
+        chat = await stack.enter_async_context(
+            answering_chats(settings, connection, authenticator, plans=plans, keys=keys)
         )
+        hot = {"/chat/completions": chat}
+        api = build_public(settings, connection, authenticator, plans=plans, keys=keys, hot=hot)
+        await stack.enter_async_context(_serving_customers(settings, api))
         is_accepting = True  # only now: whoever is told "ready" may connect at once
         try:
             yield
@@ -89,40 +88,67 @@ def build_authenticator(settings: Settings, store: Store) -> Authenticator:
 
 @asynccontextmanager
 async def answering_chats(
-    settings: Settings, connection: Bus, authenticator: Authenticator, *, plans: Watched[PlanCatalogue]
+    settings: Settings,
+    connection: Bus,
+    authenticator: Authenticator,
+    *,
+    plans: Watched[PlanCatalogue],
+    keys: ClaimStore,
 ) -> AsyncIterator[ASGIApp]:
     """The chat endpoint, and what it needs while it runs. Leaving it settles what was cut off."""
+    claims = Claims(keys, _claim_limits(settings))
+    async with (
+        upstream(ProviderKeys()) as providers,
+        journal(settings.data_dir, instance=settings.instance) as records,
+    ):
+        exchange = build_exchange(
+            settings, connection, authenticator, plans=plans, providers=providers, records=records
+        )
+        async with claims.running(), exchange.running():
+            yield build_chat_completions(
+                exchange,
+                Idempotency(claims, exchange.answer),
+                authenticator,
+                plans,
+                body_limit_bytes=settings.body_limit_bytes,
+                body_timeout_seconds=settings.body_timeout_seconds,
+            )
+
+
+def build_exchange(
+    settings: Settings,
+    connection: Bus,
+    authenticator: Authenticator,
+    *,
+    plans: Watched[PlanCatalogue],
+    providers: Upstream,
+    records: Journal,
+) -> Exchange:
     previous_key = settings.previous_signing_key
     peers = Peers(
         connection,
         reserve_timeout_seconds=settings.reserve_timeout_seconds,
         choose_timeout_seconds=settings.choose_timeout_seconds,
     )
-    async with upstream(ProviderKeys()) as providers:
-        exchange = Exchange(
-            Desk(peers, plans, instance=settings.instance),
-            providers,
-            Settler(connection, timeout_seconds=settings.settle_timeout_seconds),
-            AttemptReports(connection),
-            authenticator=authenticator,
-            tool_call_ids=ToolCallIds(
-                settings.signing_key.get_secret_value().encode(),
-                previous_key=previous_key.get_secret_value().encode() if previous_key is not None else None,
-            ),
-            limits=AnswerLimits(
-                answer_seconds=settings.answer_limit_seconds,
-                stall_seconds=settings.client_stall_seconds,
-                open_requests=settings.open_requests_limit,
-            ),
-        )
-        async with exchange.running():
-            yield build_chat_completions(
-                exchange,
-                authenticator,
-                plans,
-                body_limit_bytes=settings.body_limit_bytes,
-                body_timeout_seconds=settings.body_timeout_seconds,
-            )
+    leases = Leases(peers, instance=settings.instance)
+    return Exchange(
+        Desk(peers, plans, leases, instance=settings.instance),
+        providers,
+        Settler(connection, records, timeout_seconds=settings.settle_timeout_seconds, acknowledged=leases.release),
+        leases,
+        AttemptReports(connection),
+        instance=settings.instance,
+        authenticator=authenticator,
+        tool_call_ids=ToolCallIds(
+            settings.signing_key.get_secret_value().encode(),
+            previous_key=previous_key.get_secret_value().encode() if previous_key is not None else None,
+        ),
+        limits=AnswerLimits(
+            answer_seconds=settings.answer_limit_seconds,
+            stall_seconds=settings.client_stall_seconds,
+            open_requests=settings.open_requests_limit,
+        ),
+    )
 
 
 async def forget_revoked(connection: Bus, authenticator: Authenticator) -> None:
@@ -140,6 +166,7 @@ def build_public(
     authenticator: Authenticator,
     *,
     plans: Watched[PlanCatalogue],
+    keys: ClaimStore,
     hot: Mapping[str, ASGIApp],
 ) -> ASGIApp:
     """What customers reach. `hot` are the raw endpoints by their path."""
@@ -147,12 +174,39 @@ def build_public(
         build_caller(authenticator),
         plans=lambda: plans.value,
         read_usage=build_read_usage(connection, timeout_seconds=settings.usage_timeout_seconds),
+        read_receipt=build_read_receipt(
+            connection,
+            keys,
+            timeout_seconds=settings.receipt_timeout_seconds,
+            wait_seconds=settings.receipt_wait_seconds,
+            longest_seconds=settings.answer_limit_seconds,
+        ),
         hot=hot,
         limits=Limits(
             header_bytes=settings.header_limit_bytes,
             header_count=settings.header_limit_count,
             body_bytes=settings.body_limit_bytes,
         ),
+    )
+
+
+def _serving_customers(settings: Settings, api: ASGIApp) -> AbstractAsyncContextManager[None]:
+    return serving(
+        api,
+        host=settings.host,
+        port=settings.port,
+        reuse_port=settings.reuse_port,
+        grace_seconds=settings.grace_seconds,
+        http=guarded(_header_limits(settings)),
+    )
+
+
+def _claim_limits(settings: Settings) -> ClaimLimits:
+    return ClaimLimits(
+        hold_seconds=settings.idempotency_hold_seconds,
+        keep_seconds=settings.idempotency_keep_seconds,
+        body_bytes=settings.idempotency_body_limit_bytes,
+        timeout_seconds=settings.idempotency_timeout_seconds,
     )
 
 

@@ -1,12 +1,20 @@
-"""The rules of the gateway, as calculations: who calls, and what a request that is over owes."""
+"""The rules of the gateway, as calculations: who calls, and what a request that is over owes and leaves behind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from enum import StrEnum
 from uuid import UUID
 
+from contracts.gateway import Cost, TokenUsage, WindowAfter
 from contracts.outcomes import Outcome
 from contracts.quota import Window
+from contracts.router import Prices
+
+# Enough for every product of a price and a count: what is rounded is the sum, once.
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_COST_STEP = Decimal("1e-10")
+_MILLION = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,39 @@ def outcome_of(end: End, *, call: int, has_begun: bool, has_content: bool) -> Ou
             return Outcome.CLIENT_GONE_LATE if has_begun else Outcome.CLIENT_GONE_EARLY
         case End.SHUTDOWN:
             return Outcome.GATEWAY_SHUTDOWN
+
+
+def window_after(window: Window, *, is_given_back: bool) -> WindowAfter:
+    """The window as a request leaves it: as it was granted, with its own prompt used or given back."""
+    back = 1 if is_given_back else 0
+    return WindowAfter(
+        limit=window.limit,
+        used=window.used - back,
+        remaining=window.remaining + back if window.remaining is not None else None,
+        resets_at=window.resets_at,
+    )
+
+
+def cost_of(tokens: TokenUsage, prices: Prices | None) -> Cost | None:
+    """What the provider charges, to ten decimals (half to even). None when the prices or the tokens are not known.
+
+    Cached tokens are a part of the input; without a price of their own they cost what input costs.
+    """
+    if prices is None or tokens.source == "none":
+        return None
+    cached_price = prices.cached_input_per_million
+    with localcontext(_EXACT):
+        amount = (
+            (tokens.input - tokens.cached_input) * prices.input_per_million
+            + tokens.cached_input * (prices.input_per_million if cached_price is None else cached_price)
+            + tokens.output * prices.output_per_million
+        ) / _MILLION
+        return Cost(amount=amount.quantize(_COST_STEP), currency=prices.currency)
+
+
+def whole_seconds(seconds: float) -> int:
+    """For `Retry-After`: rounded up, one at least."""
+    return max(1, -int(-seconds // 1))
 
 
 def binding_window(windows: Sequence[Window]) -> Window | None:

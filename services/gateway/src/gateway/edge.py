@@ -5,6 +5,7 @@ errors in OpenAI's shape, the duration metric. Nothing that a client sends is tr
 baggage and its ids are ignored.
 """
 
+import asyncio
 import logging
 import time
 import traceback
@@ -21,7 +22,14 @@ from opentelemetry.util.types import AttributeValue
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import attributes, telemetry
-from gateway.errors import BodyTooLarge, GatewayError, HeadersTooLarge, InternalError, MethodNotAllowed
+from gateway.errors import (
+    BodyTooLarge,
+    GatewayError,
+    GatewayStopping,
+    HeadersTooLarge,
+    InternalError,
+    MethodNotAllowed,
+)
 from gateway.http import CONTEXT_KEY, ClientDisconnected, RequestContext, context_of, header, send_error
 
 log = logging.getLogger(__name__)
@@ -106,6 +114,13 @@ class Edge:
         except GatewayError as error:
             response.error_type = error.code
             await response.fail(error)
+        except asyncio.CancelledError:
+            # The grace after SIGTERM is over. What has not begun to answer can still be told of it.
+            if response.status is not None:
+                raise
+            stopping = GatewayStopping()
+            response.error_type = stopping.code
+            await response.fail(stopping)
         except Exception as exc:  # the edge: a crash is ours to log and the customer's to be told of
             response.error_type = type(exc).__name__
             _log_crash(exc)

@@ -18,3 +18,16 @@ async def to_the_end(work: Coroutine[Any, Any, ResultT]) -> ResultT:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(task)
     return task.result()
+
+
+def is_cancelled() -> bool:
+    """Whether somebody has asked the current task to end, and it has not dealt with that yet."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def take_cancellation() -> None:
+    """The cancellation is dealt with here: the task goes on to settle and to say goodbye."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

@@ -3,6 +3,7 @@
 GatewayError
 ├── AuthenticationFailed     401 invalid_api_key
 ├── TokenForbidden           403 insufficient_permissions
+├── AccountSuspended         403 account_suspended
 ├── RequestInvalid           400 with the code of the fault, and the parameter
 ├── ContextTooLong           400 context_length_exceeded
 ├── RequestTimedOut          408 request_timeout
@@ -11,12 +12,17 @@ GatewayError
 ├── NotFound                 404 not_found
 ├── MethodNotAllowed         405 method_not_allowed
 ├── ModelNotFound            404 model_not_found
+├── ReceiptNotFound          404 receipt_not_found
+├── IdempotencyConflict      409 idempotency_conflict
+├── IdempotencyKeyReused     422 idempotency_key_reused
 ├── AllowanceSpent           429 insufficient_quota
+├── SpeedExceeded            429 rate_limit_exceeded
 ├── ServiceUnavailable       503 service_unavailable
 ├── UpstreamUnavailable      502 upstream_unavailable
 ├── UpstreamTimedOut         504 upstream_timeout
 ├── UpstreamBroken           502 upstream_broken (after content began: only ever inside a stream)
 ├── GatewayStopping          503 gateway_stopping
+├── NotRecorded              503 not_recorded
 └── InternalError            500 internal_error
 
 CommandFailed                 an end of a command of the operator; its text is printed, exit code 1
@@ -25,13 +31,14 @@ CommandFailed                 an end of a command of the operator; its text is p
 ├── TokenUnknown
 ├── PlanUnknown
 ├── ScopeUnknown
-└── NotInForce               a revocation that quota has not confirmed
+└── NotInForce               a revocation or suspension that quota has not confirmed
 
 Texts are ours: nothing that a provider, a peer or a library said is ever part of one.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+from uuid import UUID
 
 
 class GatewayError(Exception):
@@ -73,6 +80,17 @@ class TokenForbidden(GatewayError):
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"This service token lacks the scope `{scope}`.")
+
+
+class AccountSuspended(GatewayError):
+    """Staff has suspended the account. No retry helps, and no other token of the account does."""
+
+    status = 403
+    kind = "permission_error"
+    code = "account_suspended"
+
+    def __init__(self, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__("This account is suspended. Nothing was charged; contact support.", headers=headers)
 
 
 class RequestInvalid(GatewayError):
@@ -162,12 +180,71 @@ class ModelNotFound(GatewayError):
         super().__init__(f"The model `{asked[:100]}` does not exist. Choose one of: {names}.", param="model")
 
 
+class ReceiptNotFound(GatewayError):
+    """One text for unknown, foreign and malformed ids: it tells nothing of the requests of others."""
+
+    status = 404
+    kind = "invalid_request_error"
+    code = "receipt_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no receipt for this request id. Requests that were rejected before a prompt was held have none; "
+            "those that were admitted have theirs a moment after their end.",
+            param="request_id",
+        )
+
+
+class IdempotencyConflict(GatewayError):
+    """The key is another request's, whose answer cannot be sent (yet)."""
+
+    status = 409
+    kind = "invalid_request_error"
+    code = "idempotency_conflict"
+
+    @classmethod
+    def running(cls, *, retry_after_seconds: int = 2) -> Self:
+        return cls(
+            "A request with this Idempotency-Key is being answered. Try again when it is done.",
+            headers={"retry-after": str(retry_after_seconds)},
+        )
+
+    @classmethod
+    def not_kept(cls, request_id: UUID, why: str) -> Self:
+        """`why` is the beginning of a sentence on the answer. A library must not try again by itself."""
+        return cls(
+            f"{why}, so it was not kept and cannot be sent again. GET receipts/{request_id} says how that request "
+            "ended. To have it answered anew, send it with another Idempotency-Key.",
+            headers={"x-should-retry": "false"},
+        )
+
+
+class IdempotencyKeyReused(GatewayError):
+    status = 422
+    kind = "invalid_request_error"
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used with another request body. Use a new key for a new request.",
+            param="Idempotency-Key",
+        )
+
+
 class AllowanceSpent(GatewayError):
     """A window is used up. The SDKs must not retry it: `x-should-retry: false`."""
 
     status = 429
     kind = "insufficient_quota"
     code = "insufficient_quota"
+
+
+class SpeedExceeded(GatewayError):
+    """Faster than the plan allows, with prompts left: the same request succeeds a moment later (`Retry-After`)."""
+
+    status = 429
+    kind = "requests"  # OpenAI's word in its own `rate_limit_exceeded`
+    code = "rate_limit_exceeded"
 
 
 class ServiceUnavailable(GatewayError):
@@ -215,6 +292,19 @@ class GatewayStopping(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("The gateway was replaced before the answer was complete. Nothing was charged; send it again.")
+
+
+class NotRecorded(GatewayError):
+    """The answer was there, and could be recorded nowhere: it must not end as if it had been (I5)."""
+
+    status = 503
+    code = "not_recorded"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The answer could not be recorded, so it must not count as given. Its receipt will say that it was not "
+            "charged, unless the record arrived after all. Send the request again."
+        )
 
 
 class InternalError(GatewayError):
@@ -268,8 +358,10 @@ class ScopeUnknown(CommandFailed):
 
 
 class NotInForce(CommandFailed):
-    def __init__(self, token_id: object, reason: str) -> None:
+    """`what` is what was written here, `reason` why quota does not act by it yet."""
+
+    def __init__(self, what: str, reason: str) -> None:
         super().__init__(
-            f"token {token_id} is marked as revoked, but the revocation is NOT in force: {reason}. "
+            f"{what}, but that is NOT in force: {reason}. "
             "Running gateways go on trying; repeat the command to be told when it is."
         )

@@ -1,7 +1,7 @@
 """The life of one chat request: admitted, answered, settled, and only then ended for the client.
 
-Whatever happens after a reservation is granted (a crash included), exactly one settlement is published, before the
-last bytes leave.
+Whatever happens after a reservation is granted (a crash included), exactly one settlement is recorded, before the last
+bytes leave.
 """
 
 import asyncio
@@ -18,26 +18,28 @@ from functools import partial
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from chassis import telemetry
+from chassis import failpoints, telemetry
+from contracts.gateway import RequestSettled
 from contracts.quota import Denied, Granted
-from gateway import measures
-from gateway.admission import Admission, Desk, allowance_headers, spent
+from gateway import idempotency, measures
+from gateway.admission import Admission, Desk, allowance_headers, refusal
 from gateway.auth import Authenticator
 from gateway.client import ClientResponse, ClientWatch
 from gateway.domain import Caller, End
-from gateway.endurance import to_the_end
+from gateway.endurance import is_cancelled, take_cancellation, to_the_end
 from gateway.errors import (
-    AuthenticationFailed,
     ContextTooLong,
     GatewayError,
     GatewayStopping,
     InternalError,
+    NotRecorded,
     RequestInvalid,
     ServiceUnavailable,
     UpstreamTimedOut,
 )
 from gateway.held import ENDPOINT, Asked, Held, settled_of
 from gateway.http import ClientDisconnected, error_body, send_json
+from gateway.leases import Leases
 from gateway.peers import AttemptReports, PeerAway
 from gateway.relay import Relay
 from gateway.settlement import Settler
@@ -48,7 +50,10 @@ from gateway.wire.sse import to_event
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 5.0
+# For those that were cut off at the grace limit: their settlements, or the journal when their stream does not answer.
+STOP_SECONDS = 8.0
+# For settlements that are kept: they are on the disk, and somebody else can publish them.
+DRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,10 @@ class Exchange:
         desk: Desk,
         upstream: Upstream,
         settler: Settler,
+        leases: Leases,
         reports: AttemptReports,
         *,
+        instance: str,
         authenticator: Authenticator,
         tool_call_ids: ToolCallIds,
         limits: AnswerLimits,
@@ -78,6 +85,8 @@ class Exchange:
         self._desk = desk
         self._upstream = upstream
         self._settler = settler
+        self._leases = leases
+        self._instance = instance
         self._reports = reports
         self._authenticator = authenticator
         self._tool_call_ids = tool_call_ids
@@ -89,7 +98,7 @@ class Exchange:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """On the way out: requests that were cut off are settled, and what is kept is stored, each to a limit."""
-        async with self._settler.repeating(drain_seconds=STOP_SECONDS):
+        async with self._leases.renewing(), self._settler.repeating(drain_seconds=DRAIN_SECONDS):
             try:
                 yield
             finally:
@@ -102,25 +111,40 @@ class Exchange:
         self._open += 1
         self._none_open.clear()
         try:
-            try:
-                held = await self._admit(asked)
-            except GatewayError as error:
-                measures.count_rejected(error, alias=asked.request.model, endpoint=ENDPOINT)
-                raise
+            held = await self._admit_counted(asked)
             await self._run(held)
+            await idempotency.conclude(held)
             await self._settle(held)
+            failpoints.reach("gateway.settled")
             await _finish(held)
         finally:
+            # One that is not settled by now never will be here: its lease must end.
+            if not self._settler.keeps(asked.context.request_id):
+                self._leases.release(asked.context.request_id)
             self._open -= 1
             if self._open == 0:
                 self._none_open.set()
 
+    async def _admit_counted(self, asked: Asked) -> Held:
+        try:
+            return await self._admit(asked)
+        except GatewayError as error:
+            measures.count_rejected(error, alias=asked.request.model, endpoint=ENDPOINT)
+            raise
+
     async def _admit(self, asked: Asked) -> Held:
         if not self._settler.is_recording or self._open > self._limits.open_requests:
             raise ServiceUnavailable
-        caller, request, context = asked.caller, asked.request, asked.context
+        caller, request = asked.caller, asked.request
+        admitting = self._desk.admit(
+            caller,
+            request_id=asked.context.request_id,
+            alias=request.model,
+            endpoint=ENDPOINT,
+            is_stream=request.is_stream,
+        )
         try:
-            admission = await to_the_end(self._desk.admit(caller, request_id=context.request_id, alias=request.model))
+            admission = await to_the_end(admitting)
         except PeerAway as exc:
             log.warning("not admitted", extra={"subject": exc.subject, "reason": exc.reason})
             raise ServiceUnavailable from exc
@@ -129,8 +153,7 @@ class Exchange:
             measures.describe_denied(trace.get_current_span(), caller, reason=admission.reason, plan=admission.plan)
             if admission.reason == "token_blocked":
                 self._authenticator.forget(caller.token_id)
-                raise AuthenticationFailed
-            raise spent(admission, now=now)
+            raise refusal(admission, now=now)
         return self._held(asked, admission, now)
 
     def _held(self, asked: Asked, admission: Admission, now: datetime) -> Held:
@@ -160,6 +183,10 @@ class Exchange:
         if held.chosen is None:
             held.error = ServiceUnavailable()
             return
+        if is_cancelled():  # while it was admitted, which is not interrupted
+            take_cancellation()
+            held.end, held.error = End.SHUTDOWN, GatewayStopping()
+            return
         watch = ClientWatch(held.asked.receive, held.response, stall_seconds=self._limits.stall_seconds)
         labels = measures.chat_labels(held.alias)
         with telemetry.span(f"chat {held.alias}", SpanKind.CLIENT, values=labels) as span:
@@ -175,7 +202,7 @@ class Exchange:
             except TimeoutError:
                 held.error = UpstreamTimedOut()
             except asyncio.CancelledError:
-                _accept_cancellation()
+                take_cancellation()
                 held.end, held.error = (End.CLIENT_GONE, None) if watch.is_gone else (End.SHUTDOWN, GatewayStopping())
             except Exception as exc:  # the prompt must not stay held because of a fault of ours
                 log.error("answer crashed", extra={"error": type(exc).__name__, "at": _place_of(exc)})
@@ -185,12 +212,21 @@ class Exchange:
             measures.record_chat(span, held, labels=labels, seconds=time.perf_counter() - began)
 
     async def _settle(self, held: Held) -> None:
-        settled = settled_of(held, now=datetime.now(UTC), clock=time.perf_counter())
-        await self._settler.settle(settled)
+        """Record how it ended. An answer that is recorded nowhere is a failed one: its client must not trust it."""
+        failpoints.reach("gateway.upstream_ended")
+        settled = self._settled(held)
+        if not await self._settler.settle(settled):
+            if held.end is End.ANSWERED:
+                held.end, held.error = End.FAILED, NotRecorded()
+                settled = self._settled(held)
+            self._settler.retry(settled)
         measures.count(settled.outcome, alias=held.alias, endpoint=ENDPOINT)
         measures.describe_server(trace.get_current_span(), settled)
         if held.relay.usage is not None and not held.relay.usage.is_plausible:
             log.warning("implausible usage corrected", extra={"target": held.relay.target})
+
+    def _settled(self, held: Held) -> RequestSettled:
+        return settled_of(held, instance=self._instance, now=datetime.now(UTC), clock=time.perf_counter())
 
 
 async def _finish(held: Held) -> None:
@@ -215,13 +251,6 @@ async def _finish(held: Held) -> None:
 def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """Headers as ASGI takes them."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-
-
-def _accept_cancellation() -> None:
-    """The cancellation is dealt with here: the task goes on to settle and to say goodbye."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
 
 
 def _place_of(exc: Exception) -> list[str]:

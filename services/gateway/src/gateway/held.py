@@ -7,10 +7,12 @@ from starlette.types import Receive, Send
 
 from chassis import telemetry
 from contracts.gateway import RequestSettled, Timings, TokenUsage
+from contracts.outcomes import Outcome
 from contracts.quota import Granted
 from contracts.router import Chosen
+from gateway.claims import Claim
 from gateway.client import ClientResponse
-from gateway.domain import Caller, End, outcome_of
+from gateway.domain import Caller, End, cost_of, outcome_of, window_after
 from gateway.errors import GatewayError
 from gateway.http import RequestContext
 from gateway.relay import Relay
@@ -22,13 +24,14 @@ ENDPOINT = "chat/completions"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that is understood: who, what, and where the answer goes."""
+    """A request that is understood: who, what, and where the answer goes. `claim` is that of its Idempotency-Key."""
 
     context: RequestContext
     caller: Caller
     request: ChatRequest
     receive: Receive
     send: Send
+    claim: Claim | None = None
 
 
 @dataclass(slots=True)
@@ -46,17 +49,29 @@ class Held:
     end: End = End.FAILED
     error: GatewayError | None = None
 
+    @property
+    def outcome(self) -> Outcome:
+        """How it ends, as far as is known now."""
+        relay = self.relay
+        return outcome_of(
+            self.end, call=self.granted.turn.call, has_begun=relay.has_begun, has_content=relay.has_content
+        )
 
-def settled_of(held: Held, *, now: datetime, clock: float) -> RequestSettled:
+
+def settled_of(held: Held, *, instance: str, now: datetime, clock: float) -> RequestSettled:
     """The settlement of a request that is over. `clock` is `time.perf_counter()` now."""
     asked, granted, relay = held.asked, held.granted, held.relay
+    call = granted.turn.call
+    # A later call of a turn holds no prompt of its own that could come back.
+    is_given_back = call == 1 and not held.outcome.is_charged
+    tokens = tokens_of(relay.usage)
     return RequestSettled(
         request_id=asked.context.request_id,
         account_id=asked.caller.account_id,
         token_id=asked.caller.token_id,
         turn_id=granted.turn.turn_id,
-        call=granted.turn.call,
-        outcome=outcome_of(held.end, call=granted.turn.call, has_begun=relay.has_begun, has_content=relay.has_content),
+        call=call,
+        outcome=held.outcome,
         plan=granted.plan,
         plans_version=granted.plans_version,
         alias_asked=asked.request.model,
@@ -68,11 +83,15 @@ def settled_of(held: Held, *, now: datetime, clock: float) -> RequestSettled:
         started_at=asked.context.started_at,
         ended_at=now,
         timings=_timings(held, clock),
-        tokens=tokens_of(relay.usage),
+        tokens=tokens,
         target=relay.target,
         attempts=relay.attempts,
         error_code=held.error.code if held.error is not None else None,
         trace_id=telemetry.trace_id(),
+        daily=window_after(granted.daily, is_given_back=is_given_back),
+        monthly=window_after(granted.monthly, is_given_back=is_given_back),
+        cost=cost_of(tokens, relay.prices),
+        settled_by=instance,
     )
 
 

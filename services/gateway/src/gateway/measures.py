@@ -8,7 +8,15 @@ from contracts.gateway import RequestSettled
 from contracts.outcomes import Outcome
 from gateway.domain import Caller, End
 from gateway.edge import CLIENT_DISCONNECTED
-from gateway.errors import AllowanceSpent, AuthenticationFailed, GatewayError, ServiceUnavailable, TokenForbidden
+from gateway.errors import (
+    AccountSuspended,
+    AllowanceSpent,
+    AuthenticationFailed,
+    GatewayError,
+    ServiceUnavailable,
+    SpeedExceeded,
+    TokenForbidden,
+)
 from gateway.held import Held, tokens_of
 from gateway.wire.chat.models import known_finish_reason
 
@@ -43,10 +51,12 @@ def count(outcome: str, *, alias: str, endpoint: str) -> None:
 def count_rejected(error: GatewayError, *, alias: str, endpoint: str) -> None:
     """Count one request that was not admitted."""
     match error:
-        case AuthenticationFailed() | TokenForbidden():
+        case AuthenticationFailed() | TokenForbidden() | AccountSuspended():
             outcome: str = Outcome.REJECTED_AUTH
         case AllowanceSpent():
             outcome = Outcome.REJECTED_QUOTA
+        case SpeedExceeded():
+            outcome = Outcome.REJECTED_SPEED
         case ServiceUnavailable():
             outcome = NOT_ADMITTED
         case _:

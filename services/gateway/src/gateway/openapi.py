@@ -17,8 +17,15 @@ from contracts.plans import PlanCatalogue
 from gateway.api import BASE_PATHS, build_rare
 from gateway.domain import Caller
 from gateway.errors import catalogue, codes_of
+from gateway.handlers.receipts import Found
 
 FILE = Path(__file__).parents[2] / "openapi.json"
+
+_RETRY_HEADERS = {
+    "409": ("retry-after", "x-should-retry"),
+    "429": ("retry-after", "x-should-retry"),
+    "503": ("retry-after",),
+}
 
 # A node of the description. It is JSON of any shape.
 Node = dict[str, Any]
@@ -71,7 +78,11 @@ def _known_to_fastapi() -> Node:
     async def read_usage(_: UUID) -> quota.Usage:
         raise AssertionError("built to be described, not to be called")
 
-    known: Node = build_rare(caller, plans=plans, read_usage=read_usage, bases=[""]).openapi()
+    async def read_receipt(_: UUID, __: UUID) -> Found:
+        raise AssertionError("built to be described, not to be called")
+
+    described = build_rare(caller, plans=plans, read_usage=read_usage, read_receipt=read_receipt, bases=[""])
+    known: Node = described.openapi()
     for path in known["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
@@ -90,9 +101,11 @@ def _complete(operation: Node, own: Node, admitted: Node) -> None:
         }
     for status, response in operation["responses"].items():
         headers = dict(own["x-common-headers"])
-        if response.get("headers") == {"$ref": "#/x-admitted-headers"} or status == "429":
+        if response.get("headers") == {"$ref": "#/x-answer-headers"}:
+            headers |= admitted | own["x-replay-headers"]
+        elif status == "429":
             headers |= admitted
-        for name in {"429": ("retry-after", "x-should-retry"), "503": ("retry-after",)}.get(status, ()):
+        for name in _RETRY_HEADERS.get(status, ()):
             headers[name] = {"$ref": f"#/components/headers/{name}"}
         response["headers"] = headers
 

@@ -12,7 +12,7 @@ from chassis.bus import Bus, PeerUnavailable, ask, tell
 from contracts.endpoint import ReplyT, RequestT, Rpc
 from contracts.failures import Failure
 from contracts.gateway import ATTEMPTS_FINISHED, AttemptFinished, AttemptsFinished
-from contracts.quota import RESERVE, Denied, Granted, Reserve
+from contracts.quota import RENEW, RESERVE, Denied, Granted, Renew, Renewed, Reserve
 from contracts.router import CHOOSE, Choose, Chosen, Unroutable
 
 log = logging.getLogger(__name__)
@@ -23,16 +23,20 @@ MAX_REPORTED = 1000
 
 
 class PeerAway(Exception):
-    """A peer gave no usable answer within the deadline. It may have carried out what was asked."""
+    """A peer gave no usable answer within the deadline.
 
-    def __init__(self, subject: str, reason: str) -> None:
+    It may have carried out what was asked, unless `is_undelivered`: then nobody has received it.
+    """
+
+    def __init__(self, subject: str, reason: str, *, is_undelivered: bool = False) -> None:
         super().__init__(f"{subject}: {reason}")
         self.subject = subject
         self.reason = reason
+        self.is_undelivered = is_undelivered
 
 
 class Peers:
-    """The two asks of the hot path, each with its own deadline in seconds for all tries together."""
+    """What quota and router are asked. The two of the hot path have a deadline each, in seconds for all tries."""
 
     def __init__(self, bus: Bus, *, reserve_timeout_seconds: float, choose_timeout_seconds: float) -> None:
         self._bus = bus
@@ -53,22 +57,34 @@ class Peers:
             raise PeerAway(CHOOSE.subject, reply.code)
         return reply
 
+    async def renew(self, request: Renew, *, timeout_seconds: float) -> Renewed:
+        """Asked once: whoever holds the leases asks again, for those that are open then. Raises `PeerAway`."""
+        try:
+            reply = await ask(self._bus, RENEW, request, timeout_seconds=timeout_seconds)
+        except PeerUnavailable as exc:
+            raise PeerAway(RENEW.subject, exc.reason, is_undelivered=exc.is_undelivered) from exc
+        if isinstance(reply, Failure):
+            raise PeerAway(RENEW.subject, reply.code)
+        return reply
+
     async def _ask_twice(self, rpc: Rpc[RequestT, ReplyT], request: RequestT, *, timeout_seconds: float) -> ReplyT:
         began = time.monotonic()
+        is_undelivered = False
         try:
             reply = await ask(self._bus, rpc, request, timeout_seconds=timeout_seconds / 2)
             if not isinstance(reply, Failure):
                 return reply
             reason: str = reply.code
         except PeerUnavailable as exc:
-            reason = exc.reason
+            reason, is_undelivered = exc.reason, exc.is_undelivered
         log.warning("peer asked again", extra={"subject": rpc.subject, "reason": reason})
         await asyncio.sleep(REPEAT_PAUSE_SECONDS)
         left = timeout_seconds - (time.monotonic() - began)
         try:
             return await ask(self._bus, rpc, request, timeout_seconds=max(left, REPEAT_PAUSE_SECONDS))
         except PeerUnavailable as exc:
-            raise PeerAway(rpc.subject, exc.reason) from exc
+            is_undelivered = is_undelivered and exc.is_undelivered
+            raise PeerAway(rpc.subject, exc.reason, is_undelivered=is_undelivered) from exc
 
 
 class AttemptReports:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from chassis import attributes, telemetry
+from chassis import attributes, failpoints, telemetry
 from contracts.gateway import AttemptFinished
-from contracts.router import Candidate
+from contracts.router import Candidate, Prices
 from gateway.client import ClientResponse
 from gateway.errors import ContextTooLong, RequestInvalid, UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
 from gateway.peers import AttemptReports
@@ -26,7 +26,8 @@ END_SECONDS = 2.0
 class Relay:
     """One answer to one client. After `run`, `last_bytes` are what is still to be sent.
 
-    `has_begun`: something of the answer has left, so that no other candidate can take over.
+    `has_begun`: something of the answer has left, so that no other candidate can take over. `target` and `prices` are
+    those of the last attempt, which `usage` belongs to.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Relay:
     ) -> None:
         self.attempts = 0
         self.target: str | None = None
+        self.prices: Prices | None = None
         self.has_begun = False
         self.first_content_at: float | None = None
         self.last_bytes = b""
@@ -89,6 +91,7 @@ class Relay:
         """One call, reported to the routers. Failures are values: the span names them in its own way."""
         self.attempts += 1
         self.target = candidate.target
+        self.prices = candidate.prices
         self._answer = None
         with telemetry.span("POST", SpanKind.CLIENT, values=self._described(candidate)) as span:
             began = time.perf_counter()
@@ -169,6 +172,7 @@ class Relay:
             self.first_content_at = time.perf_counter()
             await self._response.start_stream(self._headers)
         await self._response.send(sent)
+        failpoints.reach("gateway.streaming")
 
 
 async def _read(reply: Reply, stream: ChatStream) -> bytes:

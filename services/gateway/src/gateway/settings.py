@@ -42,6 +42,9 @@ class Settings(AdminSettings):
     health_host: str = "127.0.0.1"
     health_port: Port = 9080
 
+    # Settlements that their stream does not take are kept here, over a crash, until it does.
+    data_dir: Path
+
     # Signs the ids of tool calls. After a change the previous key stays valid as long as it is given.
     signing_key: Annotated[SecretStr, Field(min_length=32)]
     previous_signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
@@ -64,9 +67,18 @@ class Settings(AdminSettings):
     reserve_timeout_seconds: Seconds = 1.0
     choose_timeout_seconds: Seconds = 1.0
     usage_timeout_seconds: Seconds = 1.0
+    # For one answer of billing, and for the receipt of a request that has just ended.
+    receipt_timeout_seconds: Seconds = 1.0
+    receipt_wait_seconds: Annotated[float, Field(ge=0)] = 2.0
     settle_timeout_seconds: Seconds = 2.0
 
     # The longest answer, how long a client may take nothing of it, and how many requests may be open at once.
     answer_limit_seconds: Seconds = 3600.0
     client_stall_seconds: Seconds = 120.0
     open_requests_limit: Annotated[int, Field(ge=1)] = 10_000
+
+    # A claim that is not renewed for so long is taken over; its holder renews it three times in that time.
+    idempotency_hold_seconds: Seconds = 90.0
+    idempotency_keep_seconds: Seconds = 86_400.0
+    idempotency_body_limit_bytes: Annotated[int, Field(ge=0)] = 1024 * 1024
+    idempotency_timeout_seconds: Seconds = 2.0

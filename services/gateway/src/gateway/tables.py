@@ -1,9 +1,10 @@
-"""Accounts and service tokens, in the schema `gateway`. No other service reads them."""
+"""Accounts, service tokens and what `Idempotency-Key` keeps, in the schema `gateway`. No other service reads them."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Index, LargeBinary, MetaData, Text, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, DateTime, Index, Integer, LargeBinary, MetaData, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 
@@ -12,16 +13,26 @@ class Table(SQLModel):
 
 
 class Account(Table, table=True):
-    """A customer. While `announced_at` is null the event `account_opened` is still owed: the row is its outbox."""
+    """A customer. While `announced_at` is null the event `account_opened` is still owed: the row is its outbox.
+
+    `suspension_revision` grows with every suspension and resumption; quota was told of all up to `suspension_told`.
+    """
 
     __tablename__ = "accounts"
-    __table_args__ = (Index("accounts_unannounced", "opened_at", postgresql_where=text("announced_at IS NULL")),)
+    __table_args__ = (
+        Index("accounts_unannounced", "opened_at", postgresql_where=text("announced_at IS NULL")),
+        Index("accounts_untold", "account_id", postgresql_where=text("suspension_told < suspension_revision")),
+    )
 
     account_id: UUID = Field(primary_key=True)
     name: str = Field(sa_type=Text, unique=True)
     plan: str | None = Field(default=None, sa_type=Text)
     opened_at: datetime = Field(sa_type=DateTime(timezone=True))
     announced_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    suspended_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    suspension_reason: str | None = Field(default=None, sa_type=Text)
+    suspension_revision: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    suspension_told: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
 
 
 class Token(Table, table=True):
@@ -43,3 +54,42 @@ class Token(Table, table=True):
     revoked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     blocked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     last_used_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+class IdempotencyClaim(Table, table=True):
+    """One `Idempotency-Key` of an account. Key and body are kept as SHA-256 digests.
+
+    `running` belongs to `request_id` until `held_until`; `done` has the stored answer, or no body when it is not kept.
+    """
+
+    __tablename__ = "idempotency"
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'done')", name="idempotency_state"),
+        Index("idempotency_running", "request_id", postgresql_where=text("state = 'running'")),
+        Index("idempotency_expires_at", "expires_at"),
+    )
+
+    account_id: UUID = Field(primary_key=True)
+    key_digest: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    body_digest: bytes = Field(sa_type=LargeBinary)
+    request_id: UUID
+    state: str = Field(sa_type=Text)
+    status: int | None = Field(default=None, sa_type=Integer)
+    headers: dict[str, str] | None = Field(default=None, sa_type=JSONB)
+    body: bytes | None = Field(default=None, sa_type=LargeBinary)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))
+    held_until: datetime = Field(sa_type=DateTime(timezone=True))
+    expires_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class Replay(Table, table=True):
+    """A request that was answered with the stored answer of another one, for the receipt of its own id."""
+
+    __tablename__ = "replays"
+    __table_args__ = (Index("replays_replayed_at", "replayed_at"),)
+
+    request_id: UUID = Field(primary_key=True)
+    account_id: UUID
+    replay_of: UUID
+    replayed_at: datetime = Field(sa_type=DateTime(timezone=True))
+    trace_id: str | None = Field(default=None, sa_type=Text)

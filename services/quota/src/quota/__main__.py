@@ -1,4 +1,4 @@
-"""`python -m quota serve | migrate | check-config`."""
+"""`python -m quota`: the service itself, its migrations, and what staff ask of it."""
 
 import sys
 
@@ -9,6 +9,7 @@ from chassis import migrations, process
 from chassis.bus import BusError
 from chassis.watched import ConfigInvalid, load
 from contracts.plans import PlanCatalogue
+from quota import commands
 from quota.app import SERVICE, running
 from quota.settings import Settings
 
@@ -33,6 +34,10 @@ def check_config() -> None:
     settings = Settings()
     catalogue = load(settings.plans_file, PlanCatalogue)
     typer.echo(f"quota: settings are valid; {settings.plans_file} is version {catalogue.version}")
+
+
+app.command()(commands.conflicts)
+app.add_typer(commands.dead_letters, name="dead-letters")
 
 
 def main() -> None:

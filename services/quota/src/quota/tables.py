@@ -7,11 +7,16 @@ locks that a reservation takes.
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, MetaData, func
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, func, text
 from sqlmodel import Field, SQLModel
 
 # A SQLAlchemy type has no state of its own: one serves all columns.
 _UTC = DateTime(timezone=True)
+# Replicas of the release before do not know the newer columns; their rows get these.
+_ZERO = {"server_default": text("0")}
+_FALSE = {"server_default": text("false")}
+_EMPTY = {"server_default": text("''")}
+_AN_HOUR_ON = {"server_default": text("now() + interval '1 hour'")}
 
 
 class Table(SQLModel):
@@ -29,19 +34,65 @@ class Table(SQLModel):
 
 
 class AccountRow(Table, table=True):
-    """The plan of an account, as billing told it last (`revision`); 0 is the default plan of first sight."""
+    """What holds for an account now. Its row is the account's lock: who changes anything of an account takes it first.
+
+    `plan` and `revision` are the newest change that is in force (0: the default plan of first sight), `extra` the
+    prompts left in live grants, and both have to be looked at again at `changes_at`. `version` grows with everything
+    else that a reservation reads beside locked rows. `in_flight` are open reservations, and at `rate_full_at` the
+    bucket of requests is full again.
+    """
 
     __tablename__ = "accounts"
 
     account_id: UUID = Field(primary_key=True)
     plan: str
     revision: int = Field(sa_type=BigInteger)
+    version: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=_ZERO)
+    is_suspended: bool = Field(default=False, sa_column_kwargs=_FALSE)
+    suspension_revision: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=_ZERO)
+    extra: int = Field(default=0, sa_column_kwargs=_ZERO)
+    changes_at: datetime | None = Field(default=None, sa_type=_UTC)
+    in_flight: int = Field(default=0, sa_column_kwargs=_ZERO)
+    rate_full_at: datetime | None = Field(default=None, sa_type=_UTC)
+
+
+class PlanChangeRow(Table, table=True):
+    """A plan of an account from `effective_at` on. At any moment the newest revision that is effective holds."""
+
+    __tablename__ = "plan_changes"
+
+    account_id: UUID = Field(primary_key=True)
+    revision: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    plan: str
+    effective_at: datetime = Field(sa_type=_UTC)
+
+
+class GrantRow(Table, table=True):
+    """Extra prompts, to be drawn from `starts_at` until before `ends_at` once a window of the plan is spent.
+
+    `taken` are those that were drawn and not given back.
+    """
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        CheckConstraint("prompts > 0", name="prompts"),
+        CheckConstraint("taken >= 0", name="taken"),
+        Index("grants_account_id_ends_at_idx", "account_id", "ends_at"),
+    )
+
+    grant_id: UUID = Field(primary_key=True)
+    account_id: UUID
+    prompts: int
+    taken: int = Field(default=0, sa_column_kwargs=_ZERO)
+    starts_at: datetime = Field(sa_type=_UTC)
+    ends_at: datetime = Field(sa_type=_UTC)
 
 
 class WindowRow(Table, table=True):
     """Prompts of one account in one UTC day or UTC month. Nothing is ever reset: a new window is a new row.
 
-    These are the rows that reservations and settlements lock, always in the order of the primary key.
+    `drawn` of those used or reserved came from grants, so they leave the plan's limit alone. Locked after the row of
+    the account, always in the order of the primary key.
     """
 
     __tablename__ = "windows"
@@ -49,6 +100,7 @@ class WindowRow(Table, table=True):
         CheckConstraint("kind IN ('day', 'month')", name="kind"),
         CheckConstraint("used >= 0", name="used"),
         CheckConstraint("reserved >= 0", name="reserved"),
+        CheckConstraint("drawn >= 0", name="drawn"),
     )
 
     account_id: UUID = Field(primary_key=True)
@@ -56,10 +108,14 @@ class WindowRow(Table, table=True):
     starts_on: date = Field(primary_key=True)
     used: int = 0
     reserved: int = 0
+    drawn: int = Field(default=0, sa_column_kwargs=_ZERO)
 
 
 class ReservationRow(Table, table=True):
-    """One prompt that was held, in which windows and under which plan. `outcome` is null while it is open."""
+    """One prompt that was held, in which windows, under which plan and out of which grant (null: the plan's own).
+
+    `outcome` is null while it is open. An open one whose lease has run out is swept.
+    """
 
     __tablename__ = "reservations"
     __table_args__ = (
@@ -67,6 +123,13 @@ class ReservationRow(Table, table=True):
             "num_nulls(outcome, charged, settled_sequence, settled_at) IN (0, 4)",
             name="settled_whole",
         ),
+        Index("reservations_open_idx", "lease_until", postgresql_where=text("outcome IS NULL")),
+        Index(
+            "reservations_settled_sequence_idx",
+            "settled_sequence",
+            postgresql_where=text("settled_sequence IS NOT NULL"),
+        ),
+        Index("reservations_day_account_id_idx", "day", "account_id"),
     )
 
     account_id: UUID = Field(primary_key=True)
@@ -80,6 +143,12 @@ class ReservationRow(Table, table=True):
     plan: str
     plans_version: int
     reserved_at: datetime = Field(sa_type=_UTC)
+    lease_until: datetime = Field(sa_type=_UTC, sa_column_kwargs=_AN_HOUR_ON)
+    grant_id: UUID | None = None
+    alias: str = Field(default="", sa_column_kwargs=_EMPTY)
+    endpoint: str = Field(default="", sa_column_kwargs=_EMPTY)
+    is_stream: bool = Field(default=False, sa_column_kwargs=_FALSE)
+    trace_id: str | None = None
     outcome: str | None = None
     charged: bool | None = None
     settled_sequence: int | None = Field(default=None, sa_type=BigInteger)

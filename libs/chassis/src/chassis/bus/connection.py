@@ -39,10 +39,16 @@ class Bus:
         self._loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
         self.served: list[Subscription] = []
+        self.is_leaving = False
 
     @property
     def is_connected(self) -> bool:
         return self.client.is_connected
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was lost and is back."""
+        return int(self.client.stats["reconnects"])
 
     async def open_inbox(self) -> None:
         await self.client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
@@ -52,7 +58,7 @@ class Bus:
     ) -> Msg:
         """Publish and await one reply. Raises `PeerUnavailable`: at once without a connection or a listener."""
         if not self.client.is_connected:
-            raise PeerUnavailable(subject, "not connected to NATS")
+            raise PeerUnavailable(subject, "not connected to NATS", is_undelivered=True)
         token = str(next(self._tokens))
         reply: asyncio.Future[Msg] = self._loop.create_future()
         self._waiting[token] = reply
@@ -66,7 +72,7 @@ class Bus:
             deadline.cancel()
             self._waiting.pop(token, None)
         if message.headers and not message.data and message.headers.get("Status") == NO_RESPONDERS:
-            raise PeerUnavailable(subject, "no responders")
+            raise PeerUnavailable(subject, "no responders", is_undelivered=True)
         return message
 
     async def flush(self) -> None:
@@ -96,6 +102,7 @@ class Bus:
 
     async def drain(self) -> None:
         """Take no new asks, answer those that were taken, flush, close: a stop that loses nothing."""
+        self.is_leaving = True
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._take_no_more()
@@ -149,7 +156,8 @@ class _Watch:
         log.error("NATS reported an error", extra={"error": type(exc).__name__, "reason": str(exc)})
 
     async def on_disconnected(self) -> None:
-        log.warning("NATS connection lost")
+        if self.bus is None or not self.bus.is_leaving:
+            log.warning("NATS connection lost")
         if self.bus is not None:
             self.bus.fail_waiting()
 
@@ -158,15 +166,23 @@ class _Watch:
         log.info("NATS connection is back")
 
 
+def servers_of(url: str) -> list[str]:
+    """The servers of a cluster. Each needs its credentials: nats-py has none for those that it only hears of."""
+    return [server.strip() for server in url.split(",")]
+
+
 @asynccontextmanager
 async def connect(url: str, *, name: str, instance: str, wait_seconds: float = 30.0) -> AsyncIterator[Bus]:
-    """A connection for as long as the block runs. It reconnects for ever; the first connect gives up after a while."""
+    """A connection for as long as the block runs. It reconnects for ever; the first connect gives up after a while.
+
+    `url` may name several servers of a cluster, separated by commas.
+    """
 
     watch = _Watch()
     try:
         client = await asyncio.wait_for(
             nats.connect(
-                url,
+                servers_of(url),
                 name=f"{name} {instance}",
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,

@@ -12,12 +12,16 @@ class BusError(Exception):
 
 
 class PeerUnavailable(BusError):
-    """An ask has no answer. It may have been carried out all the same: repeat it only if it is idempotent."""
+    """An ask has no answer. It may have been carried out all the same: repeat it only if it is idempotent.
 
-    def __init__(self, subject: str, reason: str) -> None:
+    `is_undelivered`: it was not, because it has reached nobody.
+    """
+
+    def __init__(self, subject: str, reason: str, *, is_undelivered: bool = False) -> None:
         super().__init__(f"{subject}: {reason}")
         self.subject = subject
         self.reason = reason
+        self.is_undelivered = is_undelivered
 
 
 class EventNotStored(BusError):

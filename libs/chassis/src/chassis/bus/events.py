@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanContext, SpanKind
 
 from chassis import attributes, telemetry
 from chassis.bus import tracing
+from chassis.bus.backlog import measured
 from chassis.bus.connection import Bus
 from chassis.bus.errors import EventNotStored, PeerUnavailable, TryLater
 from chassis.bus.pull import Pull
@@ -54,20 +55,24 @@ async def publish(
     *,
     event_id: str,
     subject: str | None = None,
+    told_by: str | None = None,
     timeout_seconds: float,
 ) -> int:
-    """Store an event and return its sequence. Repeats with the same id until the deadline, then `EventNotStored`."""
+    """Store an event and return its sequence. Repeats with the same id until the deadline, then `EventNotStored`.
+
+    `told_by` names the service when it is not the owner of the event's subject.
+    """
     values = tracing.values("publish", "send", event.subject) | {attributes.MESSAGING_MESSAGE_ID: event_id}
     with telemetry.span(f"publish {event.subject}", SpanKind.PRODUCER, values=values):
         header = telemetry.traceparent()
-        source = f"/smartroute/{event.subject.partition('.')[0]}/{bus.instance}"
+        source = f"/smartroute/{told_by or event.subject.partition('.')[0]}/{bus.instance}"
         data = cloudevents.wrap(event, payload, event_id=event_id, source=source, subject=subject, traceparent=header)
         headers = {"Nats-Msg-Id": event_id, "Content-Type": cloudevents.CONTENT_TYPE}
         if header:
             headers[telemetry.TRACEPARENT] = header
         began = time.perf_counter()
         try:
-            return await _publish_until(bus, event.subject, data, headers, timeout_seconds=timeout_seconds)
+            return await store(bus, event.subject, data, headers, timeout_seconds=timeout_seconds)
         finally:
             telemetry.message_ask_duration.record(
                 time.perf_counter() - began,
@@ -75,9 +80,8 @@ async def publish(
             )
 
 
-async def _publish_until(
-    bus: Bus, subject: str, data: bytes, headers: dict[str, str], *, timeout_seconds: float
-) -> int:
+async def store(bus: Bus, subject: str, data: bytes, headers: dict[str, str], *, timeout_seconds: float) -> int:
+    """Have bytes stored by the stream of `subject`; the sequence. Repeats until the deadline, then `EventNotStored`."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         attempt_seconds = min(PUBLISH_ATTEMPT_SECONDS, max(deadline - time.monotonic(), 0.001))
@@ -91,6 +95,8 @@ async def _publish_until(
             reason = str(answer["error"].get("description", "refused"))
         except PeerUnavailable as exc:
             reason = exc.reason
+        except (ValueError, LookupError, TypeError, AttributeError):
+            reason = "the acknowledgement is not what JetStream sends"
         if time.monotonic() + RETRY_PAUSE_SECONDS >= deadline:
             raise EventNotStored(subject, reason)
         await asyncio.sleep(RETRY_PAUSE_SECONDS)
@@ -109,7 +115,8 @@ async def consume(
     consumer = _Consumer(bus, event, durable, handler)
     task = asyncio.create_task(consumer.run(pull), name=f"consume {durable.name}")
     try:
-        yield
+        async with measured(bus, durable):
+            yield
     finally:
         consumer.stopping.set()
         await pull.close()
@@ -247,7 +254,7 @@ async def give_up(bus: Bus, durable: Durable, message: Msg, *, reason: str) -> N
         "Smartroute-Sequence": str(sequence),
     }
     try:
-        await _publish_until(bus, dead_letter_subject(durable), message.data, headers, timeout_seconds=5.0)
+        await store(bus, dead_letter_subject(durable), message.data, headers, timeout_seconds=5.0)
     except EventNotStored as exc:
         log.error("dead letter refused", extra={"durable": durable.name, "reason": exc.reason})
         await message.nak(delay=NAK_DELAY_SECONDS[-1])

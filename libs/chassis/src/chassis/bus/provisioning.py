@@ -9,14 +9,14 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
-from chassis.bus.connection import Bus
+from chassis.bus.connection import Bus, servers_of
 from chassis.bus.errors import BusError
 from contracts import streams
 
 
 async def provision(url: str, *, replicas: int = 1) -> None:
     """Create or update everything that is declared. Safe to repeat; data stays."""
-    client = await nats.connect(url, name="smartroute provisioning", connect_timeout=5)
+    client = await nats.connect(servers_of(url), name="smartroute provisioning", connect_timeout=5)
     try:
         for stream in streams.STREAMS:
             await _provision_stream(client, stream, replicas)

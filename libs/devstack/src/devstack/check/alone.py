@@ -116,6 +116,7 @@ def probe(service: str, folder: Path, forbidden: Iterable[str]) -> str | None:
         f"{prefix}_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         f"{prefix}_PLANS_FILE": str(PLANS),
         "ROUTER_PROFILES_FILE": str(PROFILES),
+        "GATEWAY_DATA_DIR": "/nonexistent",
         "GATEWAY_SIGNING_KEY": "only-here-to-be-long-enough-for-a-check",
     }
     result = subprocess.run(

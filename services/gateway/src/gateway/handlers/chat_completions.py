@@ -10,11 +10,13 @@ from gateway.errors import GatewayError, ModelNotFound, RequestInvalid
 from gateway.exchange import Exchange
 from gateway.held import ENDPOINT, Asked
 from gateway.http import context_of, header, read_body
+from gateway.idempotency import HEADER, Idempotency, read_key
 from gateway.wire.chat.decode import ChatRequest, UnusableRequest, from_chat_request
 
 
 def build_chat_completions(
     exchange: Exchange,
+    idempotency: Idempotency,
     authenticator: Authenticator,
     plans: Watched[PlanCatalogue],
     *,
@@ -23,22 +25,27 @@ def build_chat_completions(
 ) -> ASGIApp:
     """The endpoint. It raises `GatewayError`s, which the edge renders."""
 
-    async def understand(scope: Scope, receive: Receive, send: Send) -> Asked:
+    async def understand(scope: Scope, receive: Receive, send: Send) -> tuple[Asked, bytes | None, bytes]:
+        """The request, its Idempotency-Key and its body."""
         caller = await authenticator.authenticate(header(scope, b"authorization"))
         require_scope(caller, INFERENCE)
+        key = read_key(header(scope, HEADER))
         body = await read_body(receive, body_limit_bytes, silence_seconds=body_timeout_seconds)
         request = _request(body)
         if plans.value.plan_of_alias(request.model) is None:
             raise ModelNotFound(request.model, plans.value.aliases)
-        return Asked(context_of(scope), caller, request, receive, send)
+        return Asked(context_of(scope), caller, request, receive, send), key, body
 
     async def chat_completions(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            asked = await understand(scope, receive, send)
+            asked, key, body = await understand(scope, receive, send)
         except GatewayError as error:
             measures.count_rejected(error, alias=measures.NO_ALIAS, endpoint=ENDPOINT)
             raise
-        await exchange.answer(asked)
+        if key is None:
+            await exchange.answer(asked)
+        else:
+            await idempotency.answer(asked, key=key, body=body)
 
     return chat_completions
 

@@ -1,0 +1,6 @@
+"""Everything that the gateway asks of Postgres, by intent. The only place with SQL; every method raises `StoreAway`."""
+
+from gateway.store.accounts import Store, StoredToken
+from gateway.store.claims import ClaimStore, KnownKey, StoredAnswer, Wanted
+
+__all__ = ["ClaimStore", "KnownKey", "Store", "StoredAnswer", "StoredToken", "Wanted"]

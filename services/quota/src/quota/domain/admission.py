@@ -1,0 +1,131 @@
+"""Who is admitted: what is asked, the terms that decide, and the answer with its reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from quota.domain.speed import IN_FLIGHT_RETRY_SECONDS, retry_after_seconds
+from quota.domain.windows import Windows
+
+
+class Refusal(StrEnum):
+    """Why no prompt is held."""
+
+    DAILY_SPENT = "daily_spent"
+    MONTHLY_SPENT = "monthly_spent"
+    TOKEN_BLOCKED = "token_blocked"
+    ACCOUNT_SUSPENDED = "account_suspended"
+    TOO_MANY_IN_FLIGHT = "too_many_in_flight"
+    TOO_MANY_A_MINUTE = "too_many_a_minute"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One prompt that somebody wants to have held. What comes after `gateway` is kept for the record only."""
+
+    account_id: UUID
+    request_id: UUID
+    token_id: UUID
+    gateway: str
+    alias: str = ""
+    endpoint: str = ""
+    is_stream: bool = False
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Prompts per UTC day and UTC month of one plan, open ones at once, and requests a minute; None is no limit."""
+
+    daily: int | None
+    monthly: int | None
+    in_flight: int | None = None
+    requests_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The plan catalogue as far as quota decides by it. An account whose plan is not in it has the default one."""
+
+    version: int
+    default_plan: str
+    limits: Mapping[str, Limits]
+
+    def plan_in_force(self, assigned: str) -> str:
+        return assigned if assigned in self.limits else self.default_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A prompt is held. `assigned_plan` is the account's, `plan` the one in force when it was decided."""
+
+    assigned_plan: str
+    plan: str
+    plans_version: int
+    turn_id: UUID
+    call: int
+    windows: Windows
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No prompt is held. Of a refusal for speed: the limit that was met, and when another try makes sense."""
+
+    reason: Refusal
+    assigned_plan: str
+    plan: str
+    windows: Windows
+    speed_limit: int | None = None
+    retry_after_seconds: float | None = None
+
+
+Decision = Held | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An account as an ask finds it: windows, open prompts, and microseconds until its bucket is full again."""
+
+    windows: Windows
+    in_flight: int
+    debt_microseconds: int
+    is_blocked: bool = False
+    is_suspended: bool = False
+
+
+def refusal(standing: Standing, limits: Limits) -> Refusal:
+    """Why a prompt that does not fit is refused: token, account, day, month, and only then speed."""
+    if standing.is_blocked:
+        return Refusal.TOKEN_BLOCKED
+    if standing.is_suspended:
+        return Refusal.ACCOUNT_SUSPENDED
+    windows = standing.windows
+    if not windows.extra:
+        if windows.daily.room(limits.daily) == 0:
+            return Refusal.DAILY_SPENT
+        if windows.monthly.room(limits.monthly) == 0:
+            return Refusal.MONTHLY_SPENT
+    if limits.in_flight is not None and standing.in_flight >= limits.in_flight:
+        return Refusal.TOO_MANY_IN_FLIGHT
+    return Refusal.TOO_MANY_A_MINUTE
+
+
+def refused(standing: Standing, limits: Limits, *, assigned_plan: str, plan: str) -> Refused:
+    """The refusal with what its caller can do about it."""
+    reason = refusal(standing, limits)
+    speed_limit, retry_after = None, None
+    if reason is Refusal.TOO_MANY_IN_FLIGHT:
+        speed_limit, retry_after = limits.in_flight, IN_FLIGHT_RETRY_SECONDS
+    elif reason is Refusal.TOO_MANY_A_MINUTE and limits.requests_per_minute is not None:
+        speed_limit = limits.requests_per_minute
+        retry_after = retry_after_seconds(standing.debt_microseconds, speed_limit)
+    return Refused(
+        reason=reason,
+        assigned_plan=assigned_plan,
+        plan=plan,
+        windows=standing.windows,
+        speed_limit=speed_limit,
+        retry_after_seconds=retry_after,
+    )

@@ -1,0 +1,74 @@
+"""Midnight, the end of a month and a leap day, reached by Postgres and all services under load.
+
+Each needs a world of its own whose clock is set when it starts. NATS stays in real time, as a server elsewhere might.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+
+from devstack import clock
+from tests.faults.fault import Fault, NotInjected, Scene
+from tests.faults.plays import Play
+from tests.faults.truth import Truth
+from tests.faults.world import Shape
+
+# Of our own time between the start of the processes and midnight: the world has to be ready by then.
+START_SECONDS = 40.0
+NAMES = ("postgres", *(name + more for name in ("gateway", "quota", "router", "billing") for more in ("", "-2")))
+
+MOMENTS = {
+    "midnight": ("a day ends under load", date(2027, 5, 13)),
+    "month-end": ("a month and a year end under load", date(2027, 1, 1)),
+    "leap-day": ("the 28th of February of a leap year ends under load", date(2028, 2, 29)),
+    "after-leap-day": ("a leap day ends under load, and the month with it", date(2028, 3, 1)),
+}
+
+
+def _begin(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _overrides(day: date) -> Callable[[], Mapping[str, Mapping[str, str]]]:
+    def made() -> Mapping[str, Mapping[str, str]]:
+        faked = clock.showing(_begin(day) - timedelta(seconds=START_SECONDS))
+        return dict.fromkeys(NAMES, faked)
+
+    return made
+
+
+def _fault(name: str, what: str, day: date) -> Fault:
+    async def inject(scene: Scene) -> None:
+        ((now,),) = await scene.world.rows("SELECT quota.clock()")
+        left = (_begin(day) - now).total_seconds()
+        if left < 1.5:
+            raise NotInjected(f"the world was ready {-left:.0f} s after its midnight: this machine is too slow for it")
+        await asyncio.sleep(left - 1.5)
+        crossing = Play(words=30, interval_seconds=0.1)
+        scene.tasks.append(
+            asyncio.create_task(
+                scene.load.client.ask(scene.boundless, scene.world.stack.base_url, crossing, is_stream=True)
+            )
+        )
+        await asyncio.sleep(4.0)
+
+    def expect(scene: Scene, truth: Truth) -> Iterable[str]:
+        days = {held.day for held in truth.reservations}
+        if days != {day - timedelta(days=1), day}:
+            yield f"prompts were held in the days {sorted(map(str, days))}"
+        wrong = [held for held in truth.reservations if held.day != held.reserved_at.astimezone(UTC).date()]
+        yield from (f"{held.request_id} was held at {held.reserved_at} in the day {held.day}" for held in wrong)
+        wrong = [held for held in truth.reservations if held.month != held.day.replace(day=1)]
+        yield from (f"{held.request_id} of the day {held.day} is in the month {held.month}" for held in wrong)
+        at_hold = {held.request_id: held.day for held in truth.reservations}
+        moved = [line for line in truth.lines if line.day != at_hold.get(line.request_id)]
+        yield from (f"{line.request_id} was held in another day than {line.day}, where it is charged" for line in moved)
+        crossing = [seen for task in scene.tasks if (seen := task.result()).request_id is not None]
+        if not any(at_hold.get(seen.request_id) == day - timedelta(days=1) for seen in crossing):
+            yield "no stream was open across midnight"
+
+    return Fault(name, what, inject, expect=expect, world=name)
+
+
+FAULTS = tuple(_fault(name, what, day) for name, (what, day) in MOMENTS.items())
+SHAPES = {name: Shape(name=name, overrides=_overrides(day)) for name, (_, day) in MOMENTS.items()}

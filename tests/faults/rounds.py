@@ -35,6 +35,7 @@ WARM_SECONDS = (0.5, 1.5)
 AFTER_SECONDS = 1.0
 SLACK_SECONDS = 5.0
 RECEIPTS = 4
+TRIES = 4
 WHOLE_BEFORE = 5
 
 
@@ -215,9 +216,15 @@ async def _own_words(world: World, scene: Scene, truth: Truth, stopped: Sequence
 
 
 async def _get(world: World, customer: Customer, path: str) -> dict[str, Any]:
+    """As a careful client: a 503 with Retry-After is asked again."""
     headers = {"authorization": f"Bearer {customer.token}"}
-    async with world.session.get(f"{world.stack.base_url}/{path}", headers=headers) as response:
-        return dict(await response.json(content_type=None))
+    for _ in range(TRIES):
+        async with world.session.get(f"{world.stack.base_url}/{path}", headers=headers) as response:
+            answer = dict(await response.json(content_type=None))
+        if response.status != 503:
+            break
+        await asyncio.sleep(float(response.headers["retry-after"]))
+    return answer
 
 
 async def reconciled(world: World) -> list[str]:

@@ -25,15 +25,14 @@ OUTCOMES = (
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """`settlements` requests of `accounts` accounts on a UTC day; one in eight is of the first account."""
+    """`settlements` requests of `accounts` accounts on a UTC day; one in 25 is of the first account, within its plan."""
 
     on: date
     settlements: int
     accounts: int
 
     def account_of(self, number: int) -> UUID:
-        busy = min(8, self.accounts) > 1 and number % 8 == 0
-        return uuid5(SPACE, f"account {0 if busy else number % self.accounts}")
+        return uuid5(SPACE, f"account {0 if number % 25 == 0 else number % self.accounts}")
 
     def request(self, number: int) -> UUID:
         return uuid5(SPACE, f"request {number}")

@@ -1,6 +1,7 @@
 """Plays the day through stream and services, then times what staff do with its books."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -100,7 +101,7 @@ async def _books(house: House, day: Day, say: Say) -> Sequence[Measured]:
     measured = [
         await _command(house, "reconcile", ["reconcile"], expect=0, say=say),
         await _command(house, "reconcile --day", ["reconcile", "--day", on], expect=0, say=say),
-        await _command(house, "close", ["close", "--json"], expect=0, say=say),
+        await _command(house, "close", ["close"], expect=0, say=say),
         await _command(house, "reconcile, closed", ["reconcile"], expect=0, say=say),
         await _command(house, "rebuild", ["rebuild"], expect=0, say=say),
     ]
@@ -121,17 +122,25 @@ async def _command(house: House, name: str, arguments: Sequence[str], *, expect:
 
 def _run(house: House, name: str, arguments: Sequence[str], expect: int) -> Measured:
     began = time.monotonic()
-    command = [*programs.command("billing"), *arguments]
+    command = [*programs.command("billing"), *arguments, "--json"]
     log = house.folder / "command.log"
     with log.open("wb") as output:
         streams = [(os.POSIX_SPAWN_DUP2, output.fileno(), number) for number in (1, 2)]
         pid = os.posix_spawn(command[0], command, house.environment, file_actions=streams)
         _, status, used = os.wait4(pid, 0)
-    lines = log.read_text().splitlines() or ["(silent)"]
     is_as_expected = os.waitstatus_to_exitcode(status) == expect
-    said = lines[0].strip() if is_as_expected else " / ".join(lines[:10])
+    said = _said(log.read_text()) if is_as_expected else log.read_text()[:2000]
     seconds, cpu_seconds = time.monotonic() - began, used.ru_utime + used.ru_stime
     return Measured(name, seconds, cpu_seconds, used.ru_maxrss / 1024, said, is_as_expected)
+
+
+def _said(output: str) -> str:
+    """The result, and how long each part took, out of what a command prints as JSON."""
+    told = json.loads(output)
+    if isinstance(told, list):
+        return ", ".join(f"{close['day']} closed with {close['lines']} lines" for close in told)
+    took = [f"{name} {seconds}" for name, seconds in told.get("figures", {}).items() if name.endswith("_seconds")]
+    return ", ".join([told["result"], *took])
 
 
 @asynccontextmanager

@@ -60,6 +60,17 @@ async def test_a_receipt_is_the_line_without_what_is_for_staff_and_only_for_its_
     assert isinstance(unknown, NoReceipt)
 
 
+async def test_a_receipt_is_read_although_the_kept_connection_has_died(billing: Billing) -> None:
+    settled = a_full_settlement()
+    async with billing.running(), billing.bus() as bus:
+        await settle(bus, settled)
+        await billing.wait_for_lines(1)
+        assert isinstance(await receipt(billing, settled), Receipt)
+        async with await psycopg.AsyncConnection.connect(billing.database.admin_url, autocommit=True) as admin:
+            await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'billing'")
+        assert isinstance(await receipt(billing, settled), Receipt)
+
+
 async def test_a_credit_note_and_a_correction_are_lines_that_the_receipt_and_the_list_know(billing: Billing) -> None:
     settled = a_full_settlement()
     named = ("--reason", "answer was cut off", "--author", "bert")

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from billing.domain.differences import Difference, Kind, Report
 from billing.domain.lines import Settlement
+from billing.store.audit_queries import SAID_LATER
 from chassis.bus import publish
 from contracts.gateway import REQUEST_SETTLED, RequestSettled
 from contracts.outcomes import Outcome
@@ -311,6 +312,32 @@ async def test_a_winner_that_came_late_is_no_difference_and_a_forged_reversal_is
 
     await house.tamper("UPDATE billing.ledger SET input_tokens = 0 WHERE kind = 'reversal'")
     assert named(await house.compare()) == ["hash_differs", "reversal_differs"]
+
+
+async def test_what_staff_put_right_is_billed_otherwise_but_was_used_all_the_same(scene: Scene) -> None:
+    for command in (
+        ("credit", str(scene.requests[0].request_id), "--prompts", "1"),
+        ("correct", str(scene.requests[2].request_id), "--output-tokens", "-3"),
+    ):
+        code, _, err = await scene.books.billing.command(*command, "--reason", "a test", "--author", "anna")
+        assert (code, err) == (0, "")
+    report = await scene.books.compare()
+    assert (report.result, report.figures["lines"]) == ("equal", 10)
+
+
+async def test_lines_of_release_0_1_are_compared_in_what_it_recorded(house: Books) -> None:
+    account = uuid4()
+    await house.spend(account, COMPLETED, EMPTY)
+    await house.billing.wait_for_lines(2)
+    unsaid = [column for column in sorted(SAID_LATER) if column != "settled_by"]
+    await house.tamper(
+        f"UPDATE billing.ledger SET settled_by = '', {', '.join(f'{column} = NULL' for column in unsaid)}"
+    )
+    await house.backdate(days=0)
+    report = await house.compare()
+    assert (report.result, report.differences) == ("equal", [])
+    await house.tamper("UPDATE billing.ledger SET output_tokens = 8 WHERE sequence = 1")
+    assert named(await house.compare()) == ["hash_differs", "line_differs"]
 
 
 async def test_only_the_day_and_the_account_that_were_asked_for_are_compared(scene: Scene) -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +19,7 @@ from chassis import bus
 from chassis.bus import Bus
 from contracts.failures import Failure
 from contracts.outcomes import Outcome
-from contracts.quota import RENEW, RESERVE, Denied, Granted, Lease, Renew, Renewed, Reserve
+from contracts.quota import RENEW, RESERVE, Denied, Granted, Lease, Renew, Renewed, Reserve, Window
 from devstack.probes import until
 from devstack.provider import Provider, scripts
 from devstack.pytest_plugin import FreshDatabase
@@ -27,6 +28,7 @@ from gateway.peers import Peers
 from tests.service.gateway.chat_house import house, target
 from tests.service.gateway.chat_process import begun_streams, serving
 
+MIDNIGHT = datetime(2026, 11, 2, tzinfo=UTC)
 SHORT: dict[str, Any] = {"lease_seconds": 1.0, "sweep_seconds": 0.2}
 
 
@@ -195,6 +197,41 @@ async def test_a_reservation_whose_answer_never_came_is_given_up_at_once_and_onc
     account_id = home.account_id
     assert told == [Lease(account_id=account_id, request_id=UUID(answer.headers["x-request-id"]))] * 2
     assert not any(each.open for each in renewals)
+
+
+async def test_a_refusal_to_the_second_ask_gives_up_what_the_first_may_still_hold(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    renewals: list[Renew] = []
+    asks: list[Reserve] = []
+    window = Window(limit=5, used=5, reserved=5, remaining=0, starts_on=date(2026, 11, 1), resets_at=MIDNIGHT)
+
+    async def slow_at_first(asked: Reserve) -> Granted | Denied | Failure:
+        asks.append(asked)
+        if len(asks) == 1:
+            return Failure(code="unavailable", message="it may be carried out all the same")
+        return Denied(reason="daily_spent", plan="free", plans_version=1, daily=window, monthly=window)
+
+    async def renew(asked: Renew) -> Renewed | Failure:
+        renewals.append(asked)
+        return Renewed(lease_seconds=0.6)
+
+    async def is_told() -> bool:
+        return any(each.abandoned for each in renewals)
+
+    async with (
+        Provider() as provider,
+        bus.connect(nats_url, name="test", instance="test") as connection,
+        house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}, without=["quota"]) as home,
+    ):
+        await bus.serve(connection, RENEW, renew, queue="test")
+        await bus.serve(connection, RESERVE, slow_at_first, queue="test")
+        refused = await home.ask()
+        assert await until(is_told, within_seconds=5)
+        again = await home.ask()
+    assert (refused.status, again.status) == (429, 429)
+    told = {lease.request_id for each in renewals for lease in each.abandoned}
+    assert told == {UUID(refused.headers["x-request-id"])}, "an answer to the first ask leaves nothing behind"
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import yaml
 from pydantic import SecretStr
 
 from chassis.bus import Bus, ask
@@ -35,6 +36,16 @@ def variables(database: Database, nats_url: str) -> dict[str, str]:
     return programs.environment(
         {"QUOTA_DATABASE_URL": database.url("quota"), "QUOTA_NATS_URL": nats_url, "QUOTA_PLANS_FILE": str(PLANS)}
     )
+
+
+def plans_at_speed(folder: Path, **speed: int | None) -> Path:
+    """The shipped catalogue with one speed for all plans; without any, as fast as they like."""
+    catalogue = yaml.safe_load(PLANS.read_text())
+    for plan in catalogue["plans"]:
+        plan["speed"] = speed
+    plans = folder / "plans.yaml"
+    plans.write_text(yaml.safe_dump(catalogue))
+    return plans
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from contextlib import AsyncExitStack
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,7 +15,7 @@ from chassis.bus import Bus, connect
 from contracts.quota import Denied, Granted
 from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
-from tests.service.quota.quota_process import metrics, replica, reserve, variables
+from tests.service.quota.quota_process import metrics, plans_at_speed, replica, reserve, variables
 from tests.service.quota.scene import rows
 
 
@@ -23,7 +24,9 @@ async def database(fresh_database: FreshDatabase) -> Database:
     return await fresh_database("quota")
 
 
-async def test_three_processes_and_sixty_four_callers_hold_exactly_the_limit(database: Database, nats_url: str) -> None:
+async def test_three_processes_and_sixty_four_callers_hold_exactly_the_limit(
+    database: Database, nats_url: str, tmp_path: Path
+) -> None:
     """Every caller repeats one request in five under the same id, as a gateway does after a time-out."""
     account_id = uuid4()
     answers: dict[UUID, set[str]] = {}
@@ -37,7 +40,8 @@ async def test_three_processes_and_sixty_four_callers_hold_exactly_the_limit(dat
                 assert isinstance(reply, Granted | Denied)
 
     async with AsyncExitStack() as stack:
-        replicas = [await stack.enter_async_context(replica(database, nats_url)) for _ in range(3)]
+        plans = {"QUOTA_PLANS_FILE": str(plans_at_speed(tmp_path))}
+        replicas = [await stack.enter_async_context(replica(database, nats_url, extra=plans)) for _ in range(3)]
         buses = [await stack.enter_async_context(connect(nats_url, name="t", instance=str(n))) for n in range(2)]
         await asyncio.gather(*(caller(buses[n % 2]) for n in range(64)))
         shares = ["smartroute_quota_reservations_total" in await metrics(each) for each in replicas]
@@ -75,7 +79,7 @@ async def test_a_process_that_is_told_to_stop_answers_what_it_was_asked(database
     assert [line["message"] for line in lines if line["level"] in ("ERROR", "CRITICAL")] == []
 
 
-async def test_a_killed_process_takes_no_prompt_with_it(database: Database, nats_url: str) -> None:
+async def test_a_killed_process_takes_no_prompt_with_it(database: Database, nats_url: str, tmp_path: Path) -> None:
     account_id = uuid4()
     requests = [uuid4() for _ in range(150)]
 
@@ -89,9 +93,10 @@ async def test_a_killed_process_takes_no_prompt_with_it(database: Database, nats
             return reply.outcome
         return "never answered"
 
+    plans = {"QUOTA_PLANS_FILE": str(plans_at_speed(tmp_path))}
     async with (
-        replica(database, nats_url) as dying,
-        replica(database, nats_url),
+        replica(database, nats_url, extra=plans) as dying,
+        replica(database, nats_url, extra=plans),
         connect(nats_url, name="t", instance="t") as bus,
     ):
         asked = [asyncio.create_task(stubborn(bus, request_id)) for request_id in requests]

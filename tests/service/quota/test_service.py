@@ -30,7 +30,7 @@ from contracts.quota import (
 from devstack.database import Database
 from devstack.probes import until
 from devstack.pytest_plugin import FreshDatabase
-from tests.service.quota.quota_process import quota_here, reserve
+from tests.service.quota.quota_process import plans_at_speed, quota_here, reserve
 from tests.service.quota.scene import rows, turn_clock
 
 NOW = datetime(2026, 3, 14, 15, tzinfo=UTC)
@@ -97,6 +97,7 @@ async def test_a_grant_says_plan_turn_and_both_windows(database: Database, nats_
     assert granted.turn.model_dump() == {"turn_id": request_id, "call": 1, "calls": 50}
     assert granted.daily.model_dump() == {
         "limit": 200,
+        "granted": 0,
         "used": 1,
         "reserved": 1,
         "remaining": 199,
@@ -105,6 +106,7 @@ async def test_a_grant_says_plan_turn_and_both_windows(database: Database, nats_
     }
     assert granted.monthly.model_dump() == {
         "limit": 1000,
+        "granted": 0,
         "used": 1,
         "reserved": 1,
         "remaining": 999,
@@ -113,9 +115,11 @@ async def test_a_grant_says_plan_turn_and_both_windows(database: Database, nats_
     }
 
 
-async def test_a_denial_says_which_window_binds_and_what_both_hold(database: Database, nats_url: str, bus: Bus) -> None:
+async def test_a_denial_says_which_window_binds_and_what_both_hold(
+    database: Database, nats_url: str, bus: Bus, tmp_path: Path
+) -> None:
     account_id = uuid4()
-    async with quota_here(database, nats_url):
+    async with quota_here(database, nats_url, plans=plans_at_speed(tmp_path)):
         replies = await asyncio.gather(*(reserve(bus, account_id) for _ in range(201)))
     (denied,) = (reply for reply in replies if isinstance(reply, Denied))
     assert denied.reason == "daily_spent"

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -11,12 +11,13 @@ import pytest
 from chassis.database import create_engine
 from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
-from quota.domain import Ask, Held, Limits, Terms
-from quota.store import Grant, Leases
+from quota.domain import Ask, Decision, Held, Limits, Terms
+from quota.lane import GroupCommit
+from quota.store import Accounts, Grant, Leases, Store
 from tests.service.quota.scene import accounts_of, an_ask, opened, replicas, rows, settled
 
 NOW = datetime.now(UTC)
-TERMS = Terms(1, "free", {"free": Limits(40, 60, 30, 600), "pro": Limits(200, 400, None, None)})
+TERMS = Terms(1, "free", {"free": Limits(10, 60, 30, 600), "pro": Limits(200, 400, None, None)})
 
 WINDOWS = """
 SELECT w.used, w.reserved, w.drawn, count(*) FILTER (WHERE r.charged), count(*) FILTER (WHERE r.outcome IS NULL),
@@ -44,13 +45,72 @@ async def database(fresh_database: FreshDatabase) -> Database:
     return await fresh_database("quota")
 
 
+class _Everything:
+    """What replicas, gateways, billing and staff do to a few accounts."""
+
+    def __init__(
+        self,
+        lanes: Sequence[GroupCommit[Ask, Decision]],
+        stores: Sequence[Store],
+        accounts: Accounts,
+        leases: Leases,
+    ) -> None:
+        self._lanes = lanes
+        self._stores = stores
+        self._accounts = accounts
+        self._leases = leases
+        self._draw = random.Random(11)
+        self._ids = [uuid4() for _ in range(9)]
+        self._sequence = iter(range(1, 1_000_000))
+        self.held: list[Ask] = []
+
+    async def reserve(self, number: int) -> None:
+        ask = an_ask(self._draw.choice(self._ids))
+        if isinstance(await self._lanes[number % 3].submit(ask), Held):
+            self.held.append(ask)
+
+    async def settle(self, number: int) -> None:
+        outcomes = ("completed", "empty")
+        told = [settled(ask, next(self._sequence), self._draw.choice(outcomes)) for ask in self._some(12)]
+        await self._stores[number % 2].settle(told)
+
+    async def renew(self, _: int) -> None:
+        keys = [(ask.account_id, ask.request_id) for ask in self._some(40)]
+        await self._leases.renew("gateway-1", keys, lease_seconds=60)
+
+    async def block(self, _: int) -> None:
+        await self._accounts.block_token(uuid4(), account_id=self._draw.choice(self._ids), default_plan="free")
+
+    async def suspend(self, number: int) -> None:
+        account_id = self._draw.choice(self._ids)
+        for is_suspended in (True, False):
+            revision = 2 * number + (not is_suspended)
+            await self._accounts.suspend(account_id, is_suspended=is_suspended, revision=revision, default_plan="free")
+
+    async def change_plan(self, number: int) -> None:
+        account_id, plan = self._draw.choice(self._ids), self._draw.choice(("free", "pro"))
+        moment = NOW + timedelta(milliseconds=self._draw.choice((-1000, 1500)))
+        await self._accounts.change_plan(
+            account_id, plan, revision=number + 1, effective_at=moment, default_plan="free"
+        )
+
+    async def grant(self, _: int) -> None:
+        account_id = self._draw.choice(self._ids)
+        given = Grant(uuid4(), account_id, 3, NOW - timedelta(hours=1), NOW + timedelta(days=1))
+        await self._accounts.grant(given, default_plan="free")
+
+    def _some(self, number: int) -> list[Ask]:
+        return self._draw.sample(self.held, min(len(self.held), number))
+
+
+async def _repeat(act: Callable[[int], Awaitable[None]], times: int, *, of: int, first: int) -> None:
+    for turn in range(times):
+        await act(first + of * turn)
+
+
 async def test_reservations_folds_renewals_blocks_suspensions_plans_and_grants_never_wait_in_a_circle(
     database: Database,
 ) -> None:
-    draw = random.Random(11)
-    ids = [uuid4() for _ in range(9)]
-    open_: list[Ask] = []
-    sequence = iter(range(1, 1_000_000))
     engine = create_engine(database.url("quota"))
     async with (
         replicas(database, TERMS, number=3, batch_limit=12) as lanes,
@@ -58,56 +118,16 @@ async def test_reservations_folds_renewals_blocks_suspensions_plans_and_grants_n
         opened(database) as (_, one),
         opened(database) as (_, other),
     ):
-        leases = Leases(engine)
-
-        async def reserve(number: int) -> None:
-            ask = an_ask(draw.choice(ids))
-            if isinstance(await lanes[number % 3].submit(ask), Held):
-                open_.append(ask)
-
-        async def settle(number: int) -> None:
-            ended = draw.sample(open_, min(len(open_), 12))
-            told = [settled(ask, next(sequence), draw.choice(("completed", "empty"))) for ask in ended]
-            await (one, other)[number % 2].settle(told)
-
-        async def renew(_: int) -> None:
-            keys = [(ask.account_id, ask.request_id) for ask in draw.sample(open_, min(len(open_), 40))]
-            await leases.renew("gateway-1", keys, lease_seconds=60)
-
-        async def block(_: int) -> None:
-            await accounts.block_token(uuid4(), account_id=draw.choice(ids), default_plan="free")
-
-        async def suspend(number: int) -> None:
-            account_id = draw.choice(ids)
-            for is_suspended in (True, False):
-                await accounts.suspend(
-                    account_id, is_suspended=is_suspended, revision=2 * number + (not is_suspended), default_plan="free"
-                )
-
-        async def change(number: int) -> None:
-            plan = draw.choice(("free", "pro"))
-            moment = NOW + timedelta(milliseconds=draw.choice((-1000, 1500)))
-            await accounts.change_plan(
-                draw.choice(ids), plan, revision=number + 1, effective_at=moment, default_plan="free"
-            )
-
-        async def grant(_: int) -> None:
-            given = Grant(uuid4(), draw.choice(ids), 3, NOW - timedelta(hours=1), NOW + timedelta(days=1))
-            await accounts.grant(given, default_plan="free")
-
-        async def repeat(act: Callable[[int], Awaitable[None]], times: int, *, of: int, first: int) -> None:
-            for turn in range(times):
-                await act(first + of * turn)
-
-        work = [(reserve, 30, 36), (settle, 20, 2), (renew, 20, 2), (block, 20, 1), (suspend, 10, 1)]
-        work += [(change, 12, 2), (grant, 10, 2)]
+        every = _Everything(lanes, (one, other), accounts, Leases(engine))
+        work = [(every.reserve, 30, 36), (every.settle, 20, 2), (every.renew, 20, 2), (every.block, 20, 1)]
+        work += [(every.suspend, 10, 1), (every.change_plan, 12, 2), (every.grant, 10, 2)]
         async with asyncio.timeout(90):
             await asyncio.gather(
-                *(repeat(act, times, of=callers, first=n) for act, times, callers in work for n in range(callers))
+                *(_repeat(act, times, of=callers, first=n) for act, times, callers in work for n in range(callers))
             )
     await engine.dispose()
     assert await rows(database, DEADLOCKS) == [(0,)]
-    assert len(open_) > 200
+    assert len(every.held) > 200
     for used, reserved, drawn, charged, still_open, paid in await rows(database, WINDOWS):
         assert (used, reserved, drawn) == (charged, still_open, paid)
     for in_flight, extra, still_open, spare in await rows(database, ACCOUNTS):

@@ -107,7 +107,7 @@ async def test_an_event_is_handled_and_acknowledged_in_the_trace_of_its_sender(
         assert await until(is_acknowledged, within_seconds=10)
     subject = SUBSCRIPTION_CHANGED.subject
     assert tree(spans) == [
-        ("CLIENT", "INSERT quota.accounts", f"process {subject}"),
+        ("CLIENT", "INSERT quota.plan_changes", f"process {subject}"),
         ("CLIENT", f"ack {subject}", f"process {subject}"),
         ("CONSUMER", f"process {subject}", f"publish {subject}"),
         ("PRODUCER", f"publish {subject}", ""),

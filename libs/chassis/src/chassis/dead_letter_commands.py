@@ -25,7 +25,12 @@ OfDurable = Annotated[str, typer.Option("--durable", help="Only letters of this 
 def dead_letters_app(opened: Opened) -> typer.Typer:
     """The commands of one service, which sees and handles the letters of its own durables."""
     app = typer.Typer(no_args_is_help=True, help="Messages that could not be processed.")
+    _register_reading(app, opened)
+    _register_deciding(app, opened)
+    return app
 
+
+def _register_reading(app: typer.Typer, opened: Opened) -> None:
     @app.command("list")
     def list_(durable: OfDurable = "", as_json: AsJson = False) -> None:
         """Print what there is, oldest first."""
@@ -39,6 +44,8 @@ def dead_letters_app(opened: Opened) -> typer.Typer:
         described = _described(letter) | {"headers": dict(letter.headers), "data": letter.data.decode(errors="replace")}
         typer.echo(json.dumps(described) if as_json else _page(described))
 
+
+def _register_deciding(app: typer.Typer, opened: Opened) -> None:
     @app.command()
     def replay(
         places: Annotated[list[int] | None, typer.Argument(help="The letters' places.")] = None,
@@ -68,8 +75,6 @@ def dead_letters_app(opened: Opened) -> typer.Typer:
         asyncio.run(_discard(opened, place, author=who, reason=reason))
         said = {"place": place, "author": who, "reason": reason}
         typer.echo(json.dumps(said) if as_json else f"letter {place} is put aside")
-
-    return app
 
 
 async def _all(opened: Opened, durable: str) -> Sequence[DeadLetter]:

@@ -77,7 +77,7 @@ class Desk:
         """Raises `PeerAway`. The lease is renewed from the moment that it is granted."""
         lease = Lease(account_id=reserve.account_id, request_id=reserve.request_id)
         try:
-            reply = await self._peers.reserve(reserve)
+            reply, is_second = await self._peers.reserve(reserve)
         except PeerAway as exc:
             if not exc.is_undelivered:
                 self._leases.abandon(lease)
@@ -85,6 +85,9 @@ class Desk:
         if isinstance(reply, Granted):
             failpoints.reach("gateway.reserved")
             self._leases.hold(lease, seconds=reply.lease_seconds)
+        elif is_second:
+            # The second ask can overtake the first, which may still be granted by a slower replica, for nobody.
+            self._leases.abandon(lease)
         return reply
 
     def effective_alias(self, plan: str, asked: str) -> str:

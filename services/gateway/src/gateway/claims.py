@@ -151,9 +151,7 @@ class Claims:
         while await self._store.purge_replays(keep=REPLAYS_KEPT, limit=PURGE_BATCH) == PURGE_BATCH:
             pass
 
-    def _repeat(
-        self, work: Callable[[], Awaitable[None]], seconds: float, *, name: str
-    ) -> asyncio.Task[None]:
+    def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float, *, name: str) -> asyncio.Task[None]:
         async def loop() -> None:
             while True:
                 await asyncio.sleep(seconds)

@@ -43,16 +43,19 @@ class Peers:
         self._reserve_timeout_seconds = reserve_timeout_seconds
         self._choose_timeout_seconds = choose_timeout_seconds
 
-    async def reserve(self, request: Reserve) -> Granted | Denied:
-        """Raises `PeerAway`."""
-        reply = await self._ask_twice(RESERVE, request, timeout_seconds=self._reserve_timeout_seconds)
+    async def reserve(self, request: Reserve) -> tuple[Granted | Denied, bool]:
+        """The answer, and whether it is that to the second ask: then the first may still be carried out.
+
+        Raises `PeerAway`.
+        """
+        reply, is_second = await self._ask_twice(RESERVE, request, timeout_seconds=self._reserve_timeout_seconds)
         if isinstance(reply, Failure):
             raise PeerAway(RESERVE.subject, reply.code)
-        return reply
+        return reply, is_second
 
     async def choose(self, request: Choose) -> Chosen | Unroutable:
         """Raises `PeerAway`."""
-        reply = await self._ask_twice(CHOOSE, request, timeout_seconds=self._choose_timeout_seconds)
+        reply, _ = await self._ask_twice(CHOOSE, request, timeout_seconds=self._choose_timeout_seconds)
         if isinstance(reply, Failure):
             raise PeerAway(CHOOSE.subject, reply.code)
         return reply
@@ -67,13 +70,15 @@ class Peers:
             raise PeerAway(RENEW.subject, reply.code)
         return reply
 
-    async def _ask_twice(self, rpc: Rpc[RequestT, ReplyT], request: RequestT, *, timeout_seconds: float) -> ReplyT:
+    async def _ask_twice(
+        self, rpc: Rpc[RequestT, ReplyT], request: RequestT, *, timeout_seconds: float
+    ) -> tuple[ReplyT, bool]:
         began = time.monotonic()
         is_undelivered = False
         try:
             reply = await ask(self._bus, rpc, request, timeout_seconds=timeout_seconds / 2)
             if not isinstance(reply, Failure):
-                return reply
+                return reply, False
             reason: str = reply.code
         except PeerUnavailable as exc:
             reason, is_undelivered = exc.reason, exc.is_undelivered
@@ -81,7 +86,7 @@ class Peers:
         await asyncio.sleep(REPEAT_PAUSE_SECONDS)
         left = timeout_seconds - (time.monotonic() - began)
         try:
-            return await ask(self._bus, rpc, request, timeout_seconds=max(left, REPEAT_PAUSE_SECONDS))
+            return await ask(self._bus, rpc, request, timeout_seconds=max(left, REPEAT_PAUSE_SECONDS)), True
         except PeerUnavailable as exc:
             is_undelivered = is_undelivered and exc.is_undelivered
             raise PeerAway(rpc.subject, exc.reason, is_undelivered=is_undelivered) from exc

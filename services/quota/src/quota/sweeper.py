@@ -32,8 +32,8 @@ PUBLISH_SECONDS = 5.0
 SOON_SECONDS = 0.1
 # How often open reservations are measured when nothing is swept.
 MEASURE_SECONDS = 5.0
-# After an outage of ours every lease may be over. Gateways, which renew every third of one, get half of it to do so, and
-# some seconds to connect again.
+# After an outage of ours every lease may be over. Gateways, which renew every third of one, get half of it to do so,
+# and some seconds to connect again.
 REST_SHARE = 0.5
 RECONNECT_SECONDS = 5.0
 # Later than due by this much means that this process stood still, and may not have been alone in that.

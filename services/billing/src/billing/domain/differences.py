@@ -173,7 +173,10 @@ def gone(before: Sequence[Difference], now: Sequence[Difference]) -> Sequence[Di
 
 def without_doubles(differences: Iterable[Difference]) -> Sequence[Difference]:
     """Each difference once, as it was found first."""
-    return list({difference.identity: difference for difference in reversed(list(differences))}.values())[::-1]
+    found: dict[tuple[object, ...], Difference] = {}
+    for difference in differences:
+        found.setdefault(difference.identity, difference)
+    return list(found.values())
 
 
 def _text(value: UUID | date | None) -> str | None:

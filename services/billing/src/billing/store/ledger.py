@@ -163,7 +163,16 @@ class Ledger:
         return [posted(row) for row in reversed(rows)]
 
     async def lines_of(self, request_id: UUID, *, account_id: UUID) -> Sequence[Posted]:
-        """All lines of one request of that account, in the order of their revision."""
+        """All lines of one request of that account, in the order of their revision.
+
+        Asked in front of a customer: a kept connection that died with its server is replaced within the same ask.
+        """
+        try:
+            return await self._lines_of(request_id, account_id=account_id)
+        except database.StoreAway:
+            return await self._lines_of(request_id, account_id=account_id)
+
+    async def _lines_of(self, request_id: UUID, *, account_id: UUID) -> Sequence[Posted]:
         async with self._reading.held() as connection:
             with database.statement("SELECT", "billing.ledger"):
                 rows = await (await connection.execute(_LINES_FOR_RECEIPT, (request_id, account_id))).fetchall()

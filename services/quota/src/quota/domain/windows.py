@@ -9,7 +9,7 @@ DECEMBER = 12
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Prompts of one window: `used` are finished and charged, `reserved` held open; `drawn` of both came from grants."""
+    """Prompts of one window: `used` are finished and charged, `reserved` held open; `drawn` of both are a grant's."""
 
     used: int
     reserved: int

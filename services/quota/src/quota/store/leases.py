@@ -125,7 +125,8 @@ class Leases:
             "request": UUID(int=0) if after is None else after.request_id,
             "limit": limit,
         }
-        with database.statement("SELECT", "quota.reservations"), database.store_errors():
+        # No span: a look every few seconds that finds nothing is nobody's trace.
+        with database.store_errors():
             async with database.transaction(self._engine) as session:
                 return [_overdue(row) for row in await _fetch(session, _OVERDUE, place)]
 
@@ -141,13 +142,13 @@ class Leases:
                 await (await session.connection()).exec_driver_sql(_MOVE_ON, moved)
 
     async def open_reservations(self) -> OpenReservations:
-        ((overdue, oldest),) = await self._rows(_OPEN, {}, operation="SELECT")
+        with database.store_errors():
+            async with database.transaction(self._engine) as session:
+                ((overdue, oldest),) = await _fetch(session, _OPEN, {})
         return OpenReservations(overdue, float(oldest))
 
-    async def _rows(
-        self, query: str, parameters: dict[str, Any], *, size: int = 1, operation: str = "UPDATE"
-    ) -> Sequence[Sequence[Any]]:
-        with database.statement(operation, "quota.reservations", batch_size=size):
+    async def _rows(self, query: str, parameters: dict[str, Any], *, size: int) -> Sequence[Sequence[Any]]:
+        with database.statement("UPDATE", "quota.reservations", batch_size=size):
             async with database.transaction(self._engine) as session:
                 return await _fetch(session, query, parameters)
 

@@ -114,7 +114,7 @@ def _chain_what_is_there() -> None:
     )
     add_head = sa.text("INSERT INTO billing.ledger_heads VALUES (:account_id, :sequence, :hash)")
     heads: dict[UUID, Head] = {}
-    for rows in _old_lines(connection).partitions():
+    for rows in _old_lines(connection).partitions(BATCH):
         places = []
         for row in rows:
             head = heads.get(row.account_id, Head())

@@ -188,10 +188,12 @@ def _dishonest(truth: Truth, log: Sequence[Seen], allowed: Allowed) -> Iterator[
 
 def _lost(truth: Truth, log: Sequence[Seen]) -> Iterator[str]:
     """Requests that expired although nothing was wrong. An ask may come too late on a slow machine: a 503."""
-    turned_away = {seen.request_id for seen in log if seen.status == 503}
+    seen_of = {seen.request_id: seen for seen in log if seen.request_id is not None}
     for told in truth.winners.values():
-        if told.outcome == "expired" and told.request_id not in turned_away:
-            yield f"{told.request_id} expired, although nothing had to"
+        seen = seen_of.get(told.request_id)
+        if told.outcome == "expired" and not (seen and seen.status == 503):
+            how = f"{seen.status}, {seen.ending}" if seen else "no answer"
+            yield f"{told.request_id} expired, although nothing had to (its client saw: {how})"
 
 
 def _lie(seen: Seen, outcome: str | None, charged: int, allowed: Allowed) -> str | None:

@@ -17,6 +17,10 @@ class NotInjected(Exception):
     """The fault did not happen, so that its round says nothing."""
 
 
+class TooLate(NotInjected):
+    """The world was ready after the moment that it was made for: it needs more time to start."""
+
+
 @dataclass(slots=True)
 class Scene:
     """One round: the running load and what the fault wants to remember until it heals."""
@@ -52,13 +56,17 @@ def no_more(_: Scene, __: Truth) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`hold_seconds` pass between `inject` and `heal`. Afterwards requests have to succeed on every gateway within
-    `heals_within_seconds`, by themselves. `world` names the shape that it is played in."""
+    """`before` comes before the load, and `hold_seconds` pass between `inject` and `heal`.
+
+    Afterwards requests have to succeed on every gateway within `heals_within_seconds`, by themselves. `world` names the
+    shape that it is played in.
+    """
 
     name: str
     what: str
     inject: Act
     heal: Act = nothing
+    before: Act = nothing
     hold_seconds: float = 0.0
     heals_within_seconds: float = 30.0
     allowed: Allowed = NOTHING

@@ -26,7 +26,7 @@ from tests.faults import truth as truths
 from tests.faults.books import Stopped, Verdict, judge
 from tests.faults.clients import Client, Customer, Ending
 from tests.faults.commands import run
-from tests.faults.fault import Fault, NotInjected, Scene
+from tests.faults.fault import Fault, NotInjected, Scene, TooLate
 from tests.faults.plays import Play
 from tests.faults.truth import Truth
 from tests.faults.world import World, eventually
@@ -51,6 +51,7 @@ class Round:
     seconds: float = 0.0
     heals_seconds: float = 0.0
     rests_seconds: float = 0.0
+    is_too_late: bool = False
 
     @property
     def holds(self) -> bool:
@@ -68,6 +69,7 @@ async def play(world: World, fault: Fault, *, seed: int, is_reconciled: bool = T
         customers = await world.customers()
         client = world.client()
         scene = Scene(world, world.load(client, customers, rng), customers, rng)
+        await fault.before(scene)
         async with scene.load.running(), _stopping(scene) as stopped:
             await _flows(scene)
             await asyncio.sleep(rng.uniform(*WARM_SECONDS))
@@ -79,6 +81,7 @@ async def play(world: World, fault: Fault, *, seed: int, is_reconciled: bool = T
         await _judge(world, scene, done, stopped, since=since, is_reconciled=is_reconciled)
     except (NotInjected, TimeoutError) as error:
         done.problems.append(str(error))
+        done.is_too_late = isinstance(error, TooLate)
     except Exception as error:  # whatever breaks a round is a finding, and the next fault has its turn
         done.problems.append(f"the round broke: {type(error).__name__}: {error}")
     done.seconds = time.monotonic() - began

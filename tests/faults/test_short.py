@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from devstack import clock
 from tests.faults.catalogue import FAULTS, SHAPES, SHORT
 from tests.faults.rounds import Round, play, reconciled
 from tests.faults.schedule import order
@@ -15,9 +14,8 @@ from tests.faults.world import World, world
 
 SEED = 1
 IN_ORDER = order(SHORT, seed=SEED)["house"]
-LEAP_DAY = "leap-day"
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = pytest.mark.timeout(150)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -31,6 +29,7 @@ def _told(done: Round) -> str:
     return f"{done.fault.what}\n" + "\n".join([*broken[:10], *done.problems])
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", IN_ORDER)
 async def test_the_books_hold_after(house: World, name: str) -> None:
     done = await play(house, FAULTS[name], seed=SEED, is_reconciled=False)
@@ -39,15 +38,9 @@ async def test_the_books_hold_after(house: World, name: str) -> None:
     assert done.verdict.figures["ledger charged"] == done.verdict.figures["quota charged"] > 10
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_product_itself_finds_no_difference_after_all_of_them(house: World) -> None:
     assert await reconciled(house) == []
-
-
-@pytest.mark.skipif(clock.library() is None, reason=f"libfaketime is not installed. {clock.INSTALL}")
-async def test_prompts_belong_to_their_day_across_the_night_before_a_leap_day() -> None:
-    async with world(SHAPES[LEAP_DAY]) as made:
-        done = await play(made, FAULTS[LEAP_DAY], seed=SEED, is_reconciled=False)
-    assert done.holds, _told(done)
 
 
 def test_a_seed_is_an_order() -> None:

@@ -41,7 +41,8 @@ PLANS_OF_A_ROUND = ("daily", "monthly", "crowd", "pace", "wide", "boundless")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a world is made of. `settings` are set on every service, `overrides` on single processes."""
+    """What a world is made of. `settings` are set on every service, `overrides` on single processes; they are told the
+    `start_seconds` that the world may take to be ready."""
 
     name: str = "house"
     lease_seconds: float = 3.0
@@ -51,7 +52,8 @@ class Shape:
     nats_nodes: int = 1
     plans: Path = PLANS
     settings: Mapping[str, str] = field(default_factory=dict)
-    overrides: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+    start_seconds: float = 45.0
+    overrides: Callable[[float], Mapping[str, Mapping[str, str]]] = lambda _: {}
     replicas: Mapping[str, int] = field(default_factory=lambda: {"gateway": 2, "quota": 2, "router": 2, "billing": 2})
 
     @property
@@ -181,7 +183,7 @@ async def world(
             profiles=_profiles(shape, providers),
             replicas=shape.replicas,
             environment={**shape.environment, **collector.environment, "SMARTROUTE_FAILPOINTS": str(failpoints)},
-            overrides=shape.overrides(),
+            overrides=shape.overrides(shape.start_seconds),
             nats_nodes=shape.nats_nodes,
         )
         await resources.enter_async_context(stack)

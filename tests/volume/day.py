@@ -25,7 +25,7 @@ OUTCOMES = (
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """`settlements` requests of `accounts` accounts on a UTC day; one in 25 is of the first account, within its plan."""
+    """`settlements` requests of `accounts` accounts on a UTC day; one in 25 is of the first account."""
 
     on: date
     settlements: int

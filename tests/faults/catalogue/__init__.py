@@ -28,7 +28,6 @@ SHAPES: Mapping[str, Shape] = {
 SHORT = (
     "gateway-killed-streaming",
     "gateway-killed-unsettled",
-    "quota-killed-reserved",
     "billing-killed-recorded",
     "store-full",
     "told-again",

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from devstack import clock
-from tests.faults.fault import Fault, NotInjected, Scene
+from tests.faults.fault import Fault, Scene, TooLate
 from tests.faults.plays import Play
 from tests.faults.truth import Truth
 from tests.faults.world import Shape
 
-# Of our own time between the start of the processes and midnight: the world has to be ready by then.
-START_SECONDS = 40.0
+# The load begins so long before midnight, and the world has to be ready some time before that.
+LOAD_SECONDS = 6.0
+LEAST_SECONDS = 2.0
 NAMES = ("postgres", *(name + more for name in ("gateway", "quota", "router", "billing") for more in ("", "-2")))
 
 MOMENTS = {
@@ -29,27 +30,30 @@ def _begin(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _overrides(day: date) -> Callable[[], Mapping[str, Mapping[str, str]]]:
-    def made() -> Mapping[str, Mapping[str, str]]:
-        faked = clock.showing(_begin(day) - timedelta(seconds=START_SECONDS))
+def _overrides(day: date) -> Callable[[float], Mapping[str, Mapping[str, str]]]:
+    def made(start_seconds: float) -> Mapping[str, Mapping[str, str]]:
+        faked = clock.showing(_begin(day) - timedelta(seconds=start_seconds))
         return dict.fromkeys(NAMES, faked)
 
     return made
 
 
 def _fault(name: str, what: str, day: date) -> Fault:
-    async def inject(scene: Scene) -> None:
+    async def left(scene: Scene) -> float:
         ((now,),) = await scene.world.rows("SELECT quota.clock()")
-        left = (_begin(day) - now).total_seconds()
-        if left < 1.5:
-            raise NotInjected(f"the world was ready {-left:.0f} s after its midnight: this machine is too slow for it")
-        await asyncio.sleep(left - 1.5)
+        return float((_begin(day) - now).total_seconds())
+
+    async def before(scene: Scene) -> None:
+        seconds = await left(scene)
+        if seconds < LOAD_SECONDS - LEAST_SECONDS:
+            raise TooLate(f"the world was ready {seconds:.0f} s before its midnight")
+        await asyncio.sleep(max(0.0, seconds - LOAD_SECONDS))
+
+    async def inject(scene: Scene) -> None:
+        await asyncio.sleep(max(0.0, await left(scene) - 1.5))
         crossing = Play(words=30, interval_seconds=0.1)
-        scene.tasks.append(
-            asyncio.create_task(
-                scene.load.client.ask(scene.boundless, scene.world.stack.base_url, crossing, is_stream=True)
-            )
-        )
+        asking = scene.load.client.ask(scene.boundless, scene.world.stack.base_url, crossing, is_stream=True)
+        scene.tasks.append(asyncio.create_task(asking))
         await asyncio.sleep(4.0)
 
     def expect(scene: Scene, truth: Truth) -> Iterable[str]:
@@ -67,7 +71,7 @@ def _fault(name: str, what: str, day: date) -> Fault:
         if not any(at_hold.get(seen.request_id) == day - timedelta(days=1) for seen in crossing):
             yield "no stream was open across midnight"
 
-    return Fault(name, what, inject, expect=expect, world=name)
+    return Fault(name, what, inject, before=before, expect=expect, world=name)
 
 
 FAULTS = tuple(_fault(name, what, day) for name, (what, day) in MOMENTS.items())

@@ -13,9 +13,9 @@ from tests.faults.books import Allowed
 from tests.faults.fault import Act, Fault, NotInjected, Scene
 from tests.faults.truth import Truth
 
-# While a server is away nobody can renew. Who is first when it is back decides, if that took longer than a lease.
-SHORT = Allowed(expiry=True)
-LONG = Allowed(expiry=True, gift=True)
+# Requests that got no answer from quota are given up. None that was answered may be: while nobody can renew, nobody
+# may expire either.
+CUT_OFF = Allowed(expiry=True)
 _SERVICES = "usename IN ('gateway', 'quota', 'billing') AND application_name <> 'faults'"
 _END_SESSIONS: LiteralString = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_SERVICES}"
 _COUNT_SESSIONS: LiteralString = f"SELECT count(*) FROM pg_stat_activity WHERE {_SERVICES}"
@@ -145,16 +145,16 @@ FAULTS = (
         _halted("nats"),
         _started("nats"),
         hold_seconds=0.5,
-        allowed=SHORT,
+        allowed=CUT_OFF,
     ),
-    Fault("nats-killed", "NATS dies", _killed("nats"), allowed=SHORT),
+    Fault("nats-killed", "NATS dies", _killed("nats"), allowed=CUT_OFF),
     Fault(
         "nats-away-long",
         "NATS is away for longer than a lease",
         _halted("nats"),
         _started("nats"),
         hold_seconds=5.0,
-        allowed=LONG,
+        allowed=CUT_OFF,
         expect=_refused_meanwhile,
     ),
     Fault(
@@ -165,14 +165,14 @@ FAULTS = (
         hold_seconds=2.0,
         expect=_refused_meanwhile,
     ),
-    Fault("postgres-killed", "Postgres dies", _killed("postgres"), allowed=SHORT),
+    Fault("postgres-killed", "Postgres dies", _killed("postgres"), allowed=CUT_OFF),
     Fault(
         "postgres-restarted",
         "Postgres is stopped and started again",
         _halted("postgres"),
         _started("postgres"),
         hold_seconds=0.5,
-        allowed=SHORT,
+        allowed=CUT_OFF,
     ),
     Fault(
         "tables-locked",
@@ -180,7 +180,7 @@ FAULTS = (
         _lock_tables,
         _unlock_tables,
         hold_seconds=10.0,
-        allowed=LONG,
+        allowed=CUT_OFF,
     ),
     Fault(
         "connections-exhausted",
@@ -188,14 +188,14 @@ FAULTS = (
         _eat_connections,
         _give_connections_back,
         hold_seconds=2.0,
-        allowed=LONG,
+        allowed=CUT_OFF,
         expect=_refused_meanwhile,
     ),
     Fault(
         "nats-leader-killed",
         "of three NATS nodes the one that leads the stream of settlements dies",
         _leader("leader"),
-        allowed=LONG,
+        allowed=CUT_OFF,
         world="cluster",
     ),
     Fault(
@@ -204,7 +204,7 @@ FAULTS = (
         _lose_quorum,
         _regain_quorum,
         hold_seconds=4.0,
-        allowed=LONG,
+        allowed=CUT_OFF,
         expect=_refused_meanwhile,
         world="cluster",
     ),

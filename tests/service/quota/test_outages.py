@@ -1,16 +1,18 @@
 """What a sweep does after everything else failed: nothing twice, nothing too early, nothing never."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from chassis.bus import connect, provision
+from chassis.bus import Bus, connect, provision
 from contracts.outcomes import Outcome
 from devstack.database import Database
 from devstack.nats import RunningNats
+from devstack.probes import until
 from devstack.pytest_plugin import FreshDatabase
 from tests.service.quota.quota_process import quota_here, replica
 from tests.service.quota.requests import becomes, held, renew, settle, told
@@ -85,3 +87,47 @@ async def test_a_replica_that_dies_between_commit_and_acknowledgement_counts_onc
             await becomes(database, OUTCOMES, [("completed", True)] * 3, within=25)
             assert await rows(database, COUNTERS) == [(3, 0, 0)]
     assert await rows(database, "SELECT * FROM quota.settlement_conflicts") == []
+
+
+async def test_what_was_over_before_nats_was_away_is_not_told_when_it_is_back_before_its_gateway_can_speak(
+    database: Database, nats_server: RunningNats
+) -> None:
+    """A gateway that kept a settlement during the outage has to be first in the stream."""
+    await provision(nats_server.url)
+    async with connect(nats_server.url, name="test", instance="test") as bus:
+        async with quota_here(database, nats_server.url, lease_seconds=3, sweep_seconds=0.05):
+            question = await held(bus, uuid4())
+            await asyncio.sleep(2.9)
+            await nats_server.child.halt()
+            await asyncio.sleep(1.5)
+            await nats_server.child.start()
+            assert await until(bus_is_back(bus), within_seconds=10)
+            await asyncio.sleep(0.7)
+            sequence = await settle(bus, question)
+            await becomes(database, OUTCOMES, [("completed", True)], within=20)
+        assert sequence == 1
+
+
+def bus_is_back(bus: Bus) -> Callable[[], Awaitable[bool]]:
+    async def is_connected() -> bool:
+        return bus.is_connected
+
+    return is_connected
+
+
+async def test_a_lock_that_nobody_could_renew_behind_ends_nothing_when_it_is_gone(
+    database: Database, nats_url: str
+) -> None:
+    async with (
+        connect(nats_url, name="test", instance="test") as bus,
+        quota_here(database, nats_url, lease_seconds=3, sweep_seconds=0.05),
+        await psycopg.AsyncConnection.connect(database.admin_url) as admin,
+    ):
+        question = await held(bus, uuid4())
+        await asyncio.sleep(2)
+        await admin.execute("LOCK TABLE quota.reservations")
+        await asyncio.sleep(3)
+        await admin.commit()
+        assert (await renew(bus, question)).gone == ()
+        await asyncio.sleep(1)
+        assert await told(bus) == []

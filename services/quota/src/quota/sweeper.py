@@ -19,7 +19,7 @@ from chassis.watched import Watched
 from contracts.gateway import REQUEST_SETTLED
 from contracts.plans import PlanCatalogue
 from contracts.streams import QUOTA_REQUESTS
-from quota.domain import Folded, Overdue, event_id, expired
+from quota.domain import Overdue, event_id, expired
 from quota.handlers.settlements import note
 from quota.store import Leases, Store
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 500
 PUBLISHED_AT_ONCE = 64
-PUBLISH_SECONDS = 5.0
+PUBLISH_SECONDS = 1.0
 # While something waits for the stream to be folded, look again soon, and then less and less soon.
 SOON_SECONDS = 0.1
 # How often open reservations are measured when nothing is swept.
@@ -36,7 +36,8 @@ MEASURE_SECONDS = 5.0
 # and some seconds to connect again.
 REST_SHARE = 0.5
 RECONNECT_SECONDS = 5.0
-# Later than due by this much means that this process stood still, and may not have been alone in that.
+# So long without a sign of life of the database and of NATS, or behind the clock, counts as an interruption: whoever
+# wanted to renew a lease meanwhile may not have come through either.
 PAUSED_SECONDS = 2.0
 
 _overdue = telemetry.meter.create_gauge(
@@ -52,20 +53,14 @@ _expired = telemetry.meter.create_counter(
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """`told` are new in the stream, `folded` have ended, `waiting` are told and not ended yet, `failed` not told."""
+    """`told` are new in the stream, `folded` have ended, `waiting` are told and not ended yet."""
 
     told: int = 0
     folded: int = 0
     waiting: int = 0
-    failed: int = 0
 
     def __add__(self, other: "Swept") -> "Swept":
-        return Swept(
-            self.told + other.told,
-            self.folded + other.folded,
-            self.waiting + other.waiting,
-            self.failed + other.failed,
-        )
+        return Swept(self.told + other.told, self.folded + other.folded, self.waiting + other.waiting)
 
 
 class Sweeper:
@@ -90,7 +85,8 @@ class Sweeper:
         self._wake = asyncio.Event()
         self._rested_at = 0.0
         self._swept_at: float | None = None
-        self._reconnects = 0
+        self._alive_at = 0.0
+        self._reconnects = connection.reconnects
 
     def wake(self) -> None:
         """There may be something to do now."""
@@ -117,10 +113,13 @@ class Sweeper:
                     soon = SOON_SECONDS
             self._wake.clear()
             try:
-                swept = await self._round(usual)
+                swept = await self._round(usual) if self._sweep_seconds else Swept()
+                await self._measure()
             except BusError as exc:  # the database or NATS is away
                 log.warning("not swept", extra={"reason": str(exc)})
                 swept, self._swept_at = Swept(), None
+                with contextlib.suppress(BusError):
+                    await self._measure()
             except Exception:  # the edge: without a sweeper prompts of dead gateways stay held
                 log.exception("sweep crashed")
                 swept, self._swept_at = Swept(), None
@@ -128,27 +127,24 @@ class Sweeper:
 
     async def _round(self, usual: float) -> Swept:
         """One sweep, without expiries while gateways have not had the time to renew after an interruption."""
-        now = time.monotonic()
-        reconnects = self._connection.reconnects
-        is_interrupted = (
-            self._swept_at is None
-            or now - self._swept_at > usual + max(self._lease_seconds / 3, PAUSED_SECONDS)
-            or reconnects != self._reconnects
-        )
-        if is_interrupted:
+        # Asked first, and so a proof that NATS and the stream answer, before anything is found to be over.
+        folded_through = await bus.acknowledged_through(self._connection, QUOTA_REQUESTS)
+        self._alive_at = now = time.monotonic()
+        self._reconnects, before = self._connection.reconnects, self._reconnects
+        late = usual + max(self._lease_seconds / 3, PAUSED_SECONDS)
+        if self._swept_at is None or now - self._swept_at > late or before != self._reconnects:
             rest = max(self._lease_seconds * REST_SHARE, min(self._lease_seconds, RECONNECT_SECONDS))
             self._rested_at = now + rest
-            self._reconnects = reconnects
-        swept = Swept()
-        if self._sweep_seconds:
-            swept = await self.sweep(is_telling=now >= self._rested_at)
-        found = await self._leases.open_reservations()
-        _overdue.set(found.overdue)
-        _oldest.set(found.oldest_seconds)
+        swept = await self._sweep(folded_through, is_telling=now >= self._rested_at)
         self._swept_at = time.monotonic()
         return swept
 
-    async def sweep(self, *, is_telling: bool = True) -> Swept:
+    async def _measure(self) -> None:
+        found = await self._leases.open_reservations()
+        _overdue.set(found.overdue)
+        _oldest.set(found.oldest_seconds)
+
+    async def _sweep(self, folded_through: int, *, is_telling: bool) -> Swept:
         """Look at everything that is overdue, once. Raises `BusError`."""
         swept = Swept()
         page: Sequence[Overdue] = ()
@@ -156,33 +152,41 @@ class Sweeper:
             page = await self._leases.overdue(after=page[-1] if page else None, limit=PAGE)
             kept = [one for one in page if one.kept is not None]
             if kept:
-                swept += await self._fold(kept)
+                swept += await self._fold(kept, folded_through)
             if is_telling:
                 swept += await self._tell([one for one in page if one.kept is None])
             if len(page) < PAGE:
                 return swept
 
-    async def _fold(self, overdue: Sequence[Overdue]) -> Swept:
+    async def _fold(self, overdue: Sequence[Overdue], folded_through: int) -> Swept:
         """End those that the stream has ended, as far as all that is ahead of them there is folded."""
         settlements = [one.kept for one in overdue if one.kept is not None]
-        through = await bus.acknowledged_through(self._connection, QUOTA_REQUESTS)
-        folded: Folded = await self._store.settle(settlements, folded_through=through)
+        folded = await self._store.settle(settlements, folded_through=folded_through)
         note(folded)
         return Swept(folded=len(folded.settled), waiting=len(overdue) - len(folded.settled))
 
     async def _tell(self, overdue: Sequence[Overdue]) -> Swept:
-        told: list[Overdue] = []
+        """Tell the stream of each. Raises `BusError` at the first sign of an outage: what is left is read anew."""
+        told = 0
         for start in range(0, len(overdue), PUBLISHED_AT_ONCE):
-            some = overdue[start : start + PUBLISHED_AT_ONCE]
-            stored = await asyncio.gather(*(self._publish(one) for one in some))
-            told += [one for one, is_stored in zip(some, stored, strict=True) if is_stored]
-            if not all(stored):
-                break
-        if told:
-            _expired.add(len(told))
-            keys = [(one.account_id, one.request_id) for one in told]
+            some = {(one.account_id, one.request_id): one for one in overdue[start : start + PUBLISHED_AT_ONCE]}
+            # It may have been renewed since it was read; and this waits where a renewal would have to wait.
+            over = await self._leases.still_overdue(list(some))
+            self._require_life()
+            stored = await asyncio.gather(*(self._publish(some[key]) for key in over))
+            keys = [key for key, is_stored in zip(over, stored, strict=True) if is_stored]
             await self._leases.move_on(keys, lease_seconds=self._lease_seconds)
-        return Swept(told=len(told), failed=len(overdue) - len(told))
+            _expired.add(len(keys))
+            told += len(keys)
+            if len(keys) < len(over):
+                raise EventNotStored(REQUEST_SETTLED.subject, f"{len(over) - len(keys)} expiries not told")
+            self._alive_at = time.monotonic()
+        return Swept(told=told)
+
+    def _require_life(self) -> None:
+        is_same = self._connection.is_connected and self._connection.reconnects == self._reconnects
+        if not is_same or time.monotonic() - self._alive_at > PAUSED_SECONDS:
+            raise BusError("interrupted")
 
     async def _publish(self, overdue: Overdue) -> bool:
         """Whether the stream has it. If not, the next sweep finds it again."""
@@ -197,6 +201,7 @@ class Sweeper:
                     event_id=event_id(overdue),
                     subject=str(overdue.account_id),
                     told_by="quota",
+                    is_repeated=False,
                     timeout_seconds=PUBLISH_SECONDS,
                 )
             except EventNotStored as exc:

@@ -56,11 +56,13 @@ async def publish(
     event_id: str,
     subject: str | None = None,
     told_by: str | None = None,
+    is_repeated: bool = True,
     timeout_seconds: float,
 ) -> int:
     """Store an event and return its sequence. Repeats with the same id until the deadline, then `EventNotStored`.
 
-    `told_by` names the service when it is not the owner of the event's subject.
+    `told_by` names the service when it is not the owner of the event's subject. What must not be said
+    after an outage because it was true before is not repeated.
     """
     values = tracing.values("publish", "send", event.subject) | {attributes.MESSAGING_MESSAGE_ID: event_id}
     with telemetry.span(f"publish {event.subject}", SpanKind.PRODUCER, values=values):
@@ -72,7 +74,9 @@ async def publish(
             headers[telemetry.TRACEPARENT] = header
         began = time.perf_counter()
         try:
-            return await store(bus, event.subject, data, headers, timeout_seconds=timeout_seconds)
+            return await store(
+                bus, event.subject, data, headers, is_repeated=is_repeated, timeout_seconds=timeout_seconds
+            )
         finally:
             telemetry.message_ask_duration.record(
                 time.perf_counter() - began,
@@ -80,7 +84,15 @@ async def publish(
             )
 
 
-async def store(bus: Bus, subject: str, data: bytes, headers: dict[str, str], *, timeout_seconds: float) -> int:
+async def store(
+    bus: Bus,
+    subject: str,
+    data: bytes,
+    headers: dict[str, str],
+    *,
+    is_repeated: bool = True,
+    timeout_seconds: float,
+) -> int:
     """Have bytes stored by the stream of `subject`; the sequence. Repeats until the deadline, then `EventNotStored`."""
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -97,7 +109,7 @@ async def store(bus: Bus, subject: str, data: bytes, headers: dict[str, str], *,
             reason = exc.reason
         except (ValueError, LookupError, TypeError, AttributeError):
             reason = "the acknowledgement is not what JetStream sends"
-        if time.monotonic() + RETRY_PAUSE_SECONDS >= deadline:
+        if not is_repeated or time.monotonic() + RETRY_PAUSE_SECONDS >= deadline:
             raise EventNotStored(subject, reason)
         await asyncio.sleep(RETRY_PAUSE_SECONDS)
 

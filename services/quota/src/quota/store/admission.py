@@ -8,7 +8,7 @@ snapshot and the one under the lock differ, nothing is decided, and the next rou
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, Literal, LiteralString, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 from psycopg import sql
 
@@ -228,8 +228,7 @@ def statements(terms: Terms, *, lease_seconds: float) -> Statements:
         "version": sql.Literal(terms.version),
         "lease": sql.Literal(f"{lease_seconds} seconds"),
     }
-    both = (sql.SQL(cast(LiteralString, text)).format(**values) for text in (_ADMIT, _ADMIT_DRAWING))
-    return Statements(*(text.as_string() for text in both))
+    return Statements(*(sql.SQL(text).format(**values).as_string() for text in (_ADMIT, _ADMIT_DRAWING)))
 
 
 def _plan(name: str, limits: Limits) -> sql.Composed:

@@ -130,6 +130,11 @@ class Leases:
             async with database.transaction(self._engine) as session:
                 return [_overdue(row) for row in await _fetch(session, _OVERDUE, place)]
 
+    async def still_overdue(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """Those of them that nobody has renewed or settled by now."""
+        rows = await self._rows(_LOCK_OVERDUE, _keys(keys), size=len(keys))
+        return [(account_id, request_id) for account_id, request_id in rows]
+
     async def move_on(self, keys: Sequence[Key], *, lease_seconds: float) -> None:
         """Let those that are still overdue run for one lease more."""
         with database.statement("UPDATE", "quota.reservations", batch_size=len(keys)):

@@ -10,7 +10,7 @@ from devstack.repository import ROOT
 BROKEN = {"sweeper": "is still held", "dedupe": "live ledger lines"}
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("protection", BROKEN)
 async def test_without_a_protection_the_suite_fails_and_says_why(protection: str) -> None:
     process = await asyncio.create_subprocess_exec(

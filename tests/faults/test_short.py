@@ -15,7 +15,7 @@ from tests.faults.world import World, world
 SEED = 1
 IN_ORDER = order(SHORT, seed=SEED)["house"]
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -128,6 +128,7 @@ async def test_a_lock_that_nobody_could_renew_behind_ends_nothing_when_it_is_gon
         await admin.execute("LOCK TABLE quota.reservations")
         await asyncio.sleep(3)
         await admin.commit()
+        await asyncio.sleep(0.7)
         assert (await renew(bus, question)).gone == ()
         await asyncio.sleep(1)
         assert await told(bus) == []

@@ -36,9 +36,10 @@ MEASURE_SECONDS = 5.0
 # and some seconds to connect again.
 REST_SHARE = 0.5
 RECONNECT_SECONDS = 5.0
-# So long without a sign of life of the database and of NATS, or behind the clock, counts as an interruption: whoever
-# wanted to renew a lease meanwhile may not have come through either.
-PAUSED_SECONDS = 2.0
+# A third of a lease, within these bounds, without a sign of life of the database and of NATS is an interruption:
+# whoever wanted to renew a lease meanwhile may not have come through either.
+LONGEST_PAUSE_SECONDS = 2.0
+SHORTEST_PAUSE_SECONDS = 1.0
 
 _overdue = telemetry.meter.create_gauge(
     "smartroute.quota.reservations.overdue", description="Open reservations whose lease ran out"
@@ -86,6 +87,7 @@ class Sweeper:
         self._rested_at = 0.0
         self._swept_at: float | None = None
         self._alive_at = 0.0
+        self._paused_seconds = max(min(lease_seconds / 3, LONGEST_PAUSE_SECONDS), SHORTEST_PAUSE_SECONDS)
         self._reconnects = connection.reconnects
 
     def wake(self) -> None:
@@ -131,12 +133,13 @@ class Sweeper:
         folded_through = await bus.acknowledged_through(self._connection, QUOTA_REQUESTS)
         self._alive_at = now = time.monotonic()
         self._reconnects, before = self._connection.reconnects, self._reconnects
-        late = usual + max(self._lease_seconds / 3, PAUSED_SECONDS)
+        late = usual + self._paused_seconds
         if self._swept_at is None or now - self._swept_at > late or before != self._reconnects:
             rest = max(self._lease_seconds * REST_SHARE, min(self._lease_seconds, RECONNECT_SECONDS))
             self._rested_at = now + rest
         swept = await self._sweep(folded_through, is_telling=now >= self._rested_at)
-        self._swept_at = time.monotonic()
+        # Not the end of the round: it may have waited behind a lock as long as every renewal did.
+        self._swept_at = self._alive_at
         return swept
 
     async def _measure(self) -> None:
@@ -180,12 +183,14 @@ class Sweeper:
             told += len(keys)
             if len(keys) < len(over):
                 raise EventNotStored(REQUEST_SETTLED.subject, f"{len(over) - len(keys)} expiries not told")
+            self._require_life()
             self._alive_at = time.monotonic()
         return Swept(told=told)
 
     def _require_life(self) -> None:
+        """Raises `BusError` when too long has passed since the last sign of life, or the connection was lost."""
         is_same = self._connection.is_connected and self._connection.reconnects == self._reconnects
-        if not is_same or time.monotonic() - self._alive_at > PAUSED_SECONDS:
+        if not is_same or time.monotonic() - self._alive_at > self._paused_seconds:
             raise BusError("interrupted")
 
     async def _publish(self, overdue: Overdue) -> bool:

@@ -16,7 +16,6 @@ from quota.domain import (
     Ask,
     Counts,
     Held,
-    Limits,
     Refused,
     Standing,
     Terms,
@@ -91,8 +90,9 @@ WITH {TODAY}, asked AS MATERIALIZED (
            CASE WHEN p.requests IS NOT NULL
                 THEN greatest(p.requests - (f.debt + p.refill - 1) / p.refill, 0) END AS room_in_bucket
     FROM found AS f
-    JOIN (VALUES {{plans}}) AS p (name, daily, monthly, in_flight, requests, refill)
-      ON p.name = CASE WHEN f.plan IN ({{names}}) THEN f.plan ELSE {{default_plan}} END
+    JOIN unnest({{names}}::text[], {{daily}}::int[], {{monthly}}::int[], {{in_flight}}::int[], {{rates}}::int[],
+                {{refills}}::int[]) AS p (name, daily, monthly, in_flight, requests, refill)
+      ON p.name = CASE WHEN f.plan = ANY ({{names}}::text[]) THEN f.plan ELSE {{default_plan}} END
 )"""
 
 _NO_SHARES = """
@@ -221,20 +221,20 @@ class Statements(NamedTuple):
 
 def statements(terms: Terms, *, lease_seconds: float) -> Statements:
     """The terms are part of the text, which is prepared once: as parameters they would cost as much as many asks."""
+    limits = list(terms.limits.values())
+    rates = [each.requests_per_minute for each in limits]
     values = {
-        "plans": sql.SQL(", ").join(_plan(name, limits) for name, limits in terms.limits.items()),
-        "names": sql.SQL(", ").join(map(sql.Literal, terms.limits)),
-        "default_plan": sql.Literal(terms.default_plan),
-        "version": sql.Literal(terms.version),
-        "lease": sql.Literal(f"{lease_seconds} seconds"),
+        "names": list(terms.limits),
+        "daily": [each.daily for each in limits],
+        "monthly": [each.monthly for each in limits],
+        "in_flight": [each.in_flight for each in limits],
+        "rates": rates,
+        "refills": [rate and refill_microseconds(rate) for rate in rates],
+        "default_plan": terms.default_plan,
+        "version": terms.version,
+        "lease": f"{lease_seconds} seconds",
     }
     return Statements(*(sql.SQL(text).format(**values).as_string() for text in (_ADMIT, _ADMIT_DRAWING)))
-
-
-def _plan(name: str, limits: Limits) -> sql.Composed:
-    rate = limits.requests_per_minute
-    numbers = (limits.daily, limits.monthly, limits.in_flight, rate, rate and refill_microseconds(rate))
-    return sql.SQL("({}::text, {}::int, {}::int, {}::int, {}::int, {}::int)").format(name, *numbers)
 
 
 def parameters(asks: Sequence[Ask]) -> list[list[Any]]:

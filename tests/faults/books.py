@@ -187,13 +187,14 @@ def _dishonest(truth: Truth, log: Sequence[Seen], allowed: Allowed) -> Iterator[
 
 
 def _lost(truth: Truth, log: Sequence[Seen]) -> Iterator[str]:
-    """Requests that expired although nothing was wrong. An ask may come too late on a slow machine: a 503."""
-    seen_of = {seen.request_id: seen for seen in log if seen.request_id is not None}
+    """Requests that were being answered and expired, although nothing was wrong.
+
+    On a slow machine an ask may be too late: its client was turned away (503), or had left before.
+    """
+    answered = {seen.request_id: seen for seen in log if seen.status == 200}
     for told in truth.winners.values():
-        seen = seen_of.get(told.request_id)
-        if told.outcome == "expired" and not (seen and seen.status == 503):
-            how = f"{seen.status}, {seen.ending}" if seen else "no answer"
-            yield f"{told.request_id} expired, although nothing had to (its client saw: {how})"
+        if told.outcome == "expired" and told.request_id in answered:
+            yield f"{told.request_id} expired, although nothing had to ({answered[told.request_id].ending})"
 
 
 def _lie(seen: Seen, outcome: str | None, charged: int, allowed: Allowed) -> str | None:

@@ -45,7 +45,7 @@ class Shape:
     `start_seconds` that the world may take to be ready."""
 
     name: str = "house"
-    lease_seconds: float = 3.0
+    lease_seconds: float = 5.0
     sweep_seconds: float = 0.5
     # False: the values of production hold, and `lease_seconds` and `sweep_seconds` only say what they are.
     has_own_leases: bool = True

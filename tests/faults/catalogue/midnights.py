@@ -16,6 +16,8 @@ from tests.faults.world import Shape
 # The load begins so long before midnight, and the world has to be ready some time before that.
 LOAD_SECONDS = 6.0
 LEAST_SECONDS = 2.0
+# Some streams are open from half of it before midnight to half of it after.
+CROSSING_SECONDS = 5.0
 NAMES = ("postgres", *(name + more for name in ("gateway", "quota", "router", "billing") for more in ("", "-2")))
 
 MOMENTS = {
@@ -50,11 +52,12 @@ def _fault(name: str, what: str, day: date) -> Fault:
         await asyncio.sleep(max(0.0, seconds - LOAD_SECONDS))
 
     async def inject(scene: Scene) -> None:
-        await asyncio.sleep(max(0.0, await left(scene) - 1.5))
-        crossing = Play(words=30, interval_seconds=0.1)
-        asking = scene.load.client.ask(scene.boundless, scene.world.stack.base_url, crossing, is_stream=True)
-        scene.tasks.append(asyncio.create_task(asking))
-        await asyncio.sleep(4.0)
+        await asyncio.sleep(max(0.0, await left(scene) - CROSSING_SECONDS / 2))
+        for gateway in scene.world.stack.gateways * 2:
+            crossing = Play(words=50, interval_seconds=CROSSING_SECONDS / 50)
+            asking = scene.load.client.ask(scene.boundless, gateway, crossing, is_stream=True)
+            scene.tasks.append(asyncio.create_task(asking))
+        await asyncio.sleep(CROSSING_SECONDS)
 
     def expect(scene: Scene, truth: Truth) -> Iterable[str]:
         days = {held.day for held in truth.reservations}

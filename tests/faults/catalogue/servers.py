@@ -153,7 +153,7 @@ FAULTS = (
         "NATS is away for longer than a lease",
         _halted("nats"),
         _started("nats"),
-        hold_seconds=5.0,
+        hold_seconds=7.0,
         allowed=CUT_OFF,
         expect=_refused_meanwhile,
     ),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -62,6 +63,16 @@ async def test_after_a_long_pause_it_catches_up_in_portions(
     await house.spend(account, *[COMPLETED] * 5)
     ends = [(await again(house)).through_sequence for _ in range(4)]
     assert ends == [5, 7, 8, 8]
+
+
+async def test_a_stream_that_ends_before_what_was_compared_is_read_from_its_beginning(
+    house: Books, account: UUID
+) -> None:
+    last = await house.store.reconciliations.last()
+    assert last is not None
+    await house.store.reconciliations.add(replace(last, through_sequence=99))
+    report = await again(house)
+    assert (report.result, report.from_sequence, report.figures["messages"]) == ("equal", 1, 3)
 
 
 @pytest.mark.parametrize(

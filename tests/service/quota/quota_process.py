@@ -81,6 +81,7 @@ async def quota_here(
     instance: str = "test",
     lease_seconds: float = 60,
     sweep_seconds: float = 5,
+    deadline_seconds: float = 0.9,
 ) -> AsyncIterator[None]:
     """Quota inside the test's process."""
     settings = Settings(
@@ -91,6 +92,7 @@ async def quota_here(
         instance=instance,
         lease_seconds=lease_seconds,
         sweep_seconds=sweep_seconds,
+        reserve_deadline_seconds=deadline_seconds,
     )
     async with answering(settings):
         yield

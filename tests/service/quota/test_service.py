@@ -119,8 +119,9 @@ async def test_a_denial_says_which_window_binds_and_what_both_hold(
     database: Database, nats_url: str, bus: Bus, tmp_path: Path
 ) -> None:
     account_id = uuid4()
-    async with quota_here(database, nats_url, plans=plans_at_speed(tmp_path)):
+    async with quota_here(database, nats_url, plans=plans_at_speed(tmp_path), deadline_seconds=10):
         replies = await asyncio.gather(*(reserve(bus, account_id) for _ in range(201)))
+    assert {type(reply) for reply in replies} == {Granted, Denied}
     (denied,) = (reply for reply in replies if isinstance(reply, Denied))
     assert denied.reason == "daily_spent"
     assert (denied.daily.used, denied.daily.remaining, denied.monthly.remaining) == (200, 0, 800)

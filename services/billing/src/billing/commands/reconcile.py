@@ -25,6 +25,8 @@ from chassis.bus import BusError
 from chassis.database import StoreAway
 
 BY_COMMAND = "command"
+# Who asks is waiting; the service itself is more patient.
+CONNECTED_WITHIN_SECONDS = 5.0
 DIFFERENT, NOT_COMPARABLE = 1, 2
 
 ResultT = TypeVar("ResultT")
@@ -70,7 +72,7 @@ def rebuild(wait_seconds: Wait = 5.0, as_json: AsJson = False) -> None:
     settings = Settings()
 
     async def work() -> Rebuilt:
-        async with connected(settings) as connection:
+        async with connected(settings, wait_seconds=CONNECTED_WITHIN_SECONDS) as connection:
             return await rebuild_(settings.database_url.get_secret_value(), connection, wait_seconds=wait_seconds)
 
     rebuilt = _result(work())
@@ -82,7 +84,10 @@ def rebuild(wait_seconds: Wait = 5.0, as_json: AsJson = False) -> None:
 async def _compared(settings: Settings, asked: Asked) -> Report:
     """A comparison that is kept like those that billing makes by itself."""
     url = settings.database_url.get_secret_value()
-    async with opened_store(settings) as store, connected(settings) as connection:
+    async with (
+        opened_store(settings) as store,
+        connected(settings, wait_seconds=CONNECTED_WITHIN_SECONDS) as connection,
+    ):
         async with audit(url) as session:
             if session is None:
                 raise NotComparable("another comparison is under way; try again in a moment")

@@ -102,13 +102,14 @@ class Minutely:
     async def _run(self) -> None:
         _latest.compared_at = datetime.now(UTC)
         while True:
+            # First: when everything starts at once, quota may not be there yet.
+            await asyncio.sleep(self._every_seconds)
             try:
                 await self.once()
             except StoreAway as exc:
                 log.warning("books not compared, store away", extra={"reason": str(exc)})
             except Exception:  # the edge: a check that crashed must neither end the service nor look like a good one
                 log.exception("books not compared")
-            await asyncio.sleep(self._every_seconds)
 
     async def once(self) -> Report | None:
         """Compare, unless another replica just did or does; the report is kept. Raises `StoreAway`."""
@@ -156,7 +157,7 @@ def _not_comparable(before: Report, started_at: datetime, reason: str) -> Report
 def _say(before: Iterable[Difference], report: Report) -> None:
     """Each difference when it appears and when it is gone; in between one line that they are there."""
     if report.result == "not_comparable":
-        log.error("books not compared", extra={"reason": report.notes[0]})
+        log.warning("books not compared", extra={"reason": report.notes[0]})
         return
     known = {difference.identity for difference in before}
     new = [difference for difference in report.differences if difference.identity not in known]

@@ -74,7 +74,6 @@ WHERE {_FILTER.format("f")}
   AND CASE WHEN l.id IS NULL THEN true
            WHEN l.stream_sequence < least(f.stream_sequence, %(first)s)
                 AND l.stream_sequence <> ALL(%(again)s::bigint[]) THEN false
-           WHEN l.stream_sequence <> f.stream_sequence THEN true
            WHEN l.started_at IS NULL THEN NOT {_same(_SAID_ALWAYS)}
            ELSE NOT {_same(SAID)} END
 ORDER BY f.stream_sequence

@@ -162,7 +162,7 @@ FAULTS = (
         "the stream of settlements is full, then gets room again",
         _fill,
         _make_room,
-        hold_seconds=2.0,
+        hold_seconds=4.5,
         expect=_refused_meanwhile,
     ),
     Fault("postgres-killed", "Postgres dies", _killed("postgres"), allowed=CUT_OFF),

@@ -12,7 +12,7 @@ import yaml
 from pydantic import SecretStr
 
 from chassis.bus import Bus, ask
-from contracts.quota import RESERVE, Reserve, ReserveReply
+from contracts.quota import READ_USAGE, RESERVE, ReadUsage, Reserve, ReserveReply, Usage
 from devstack import programs
 from devstack.children import Child, Program
 from devstack.database import Database
@@ -115,3 +115,9 @@ async def metrics(replica: Replica) -> str:
     writer.close()
     await writer.wait_closed()
     return body
+
+
+async def usage(bus: Bus, account_id: UUID) -> Usage:
+    reply = await ask(bus, READ_USAGE, ReadUsage(account_id=account_id), timeout_seconds=5)
+    assert isinstance(reply, Usage)
+    return reply

@@ -15,23 +15,20 @@ from chassis.failpoints import VARIABLE
 from contracts.billing import PROMPTS_GRANTED, SUBSCRIPTION_CHANGED, PromptsGranted, SubscriptionChanged
 from contracts.quota import (
     BLOCK_TOKEN,
-    READ_USAGE,
     RESERVE,
     SUSPEND_ACCOUNT,
     AccountSuspension,
     BlockToken,
     Denied,
     Granted,
-    ReadUsage,
     Reserve,
     SuspendAccount,
     TokenBlocked,
-    Usage,
 )
 from devstack.database import Database
 from devstack.probes import until
 from devstack.pytest_plugin import FreshDatabase
-from tests.service.quota.quota_process import plans_at_speed, quota_here, replica, reserve
+from tests.service.quota.quota_process import plans_at_speed, quota_here, replica, reserve, usage
 from tests.service.quota.scene import rows, turn_clock
 
 NOW = datetime(2026, 3, 14, 15, tzinfo=UTC)
@@ -48,12 +45,6 @@ async def database(fresh_database: FreshDatabase) -> Database:
 async def bus(nats_url: str) -> AsyncIterator[Bus]:
     async with connect(nats_url, name="test", instance="test") as bus:
         yield bus
-
-
-async def usage(bus: Bus, account_id: UUID) -> Usage:
-    reply = await ask(bus, READ_USAGE, ReadUsage(account_id=account_id), timeout_seconds=5)
-    assert isinstance(reply, Usage)
-    return reply
 
 
 def refusal(reply: object) -> tuple[str, int | None, float | None]:

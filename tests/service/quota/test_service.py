@@ -25,12 +25,11 @@ from contracts.quota import (
     ReadUsage,
     Reserve,
     TokenBlocked,
-    Usage,
 )
 from devstack.database import Database
 from devstack.probes import until
 from devstack.pytest_plugin import FreshDatabase
-from tests.service.quota.quota_process import plans_at_speed, quota_here, reserve
+from tests.service.quota.quota_process import plans_at_speed, quota_here, reserve, usage
 from tests.service.quota.scene import rows, turn_clock
 
 NOW = datetime(2026, 3, 14, 15, tzinfo=UTC)
@@ -47,12 +46,6 @@ async def database(fresh_database: FreshDatabase) -> Database:
 async def bus(nats_url: str) -> AsyncIterator[Bus]:
     async with connect(nats_url, name="test", instance="test") as bus:
         yield bus
-
-
-async def usage(bus: Bus, account_id: UUID) -> Usage:
-    reply = await ask(bus, READ_USAGE, ReadUsage(account_id=account_id), timeout_seconds=5)
-    assert isinstance(reply, Usage)
-    return reply
 
 
 async def change_plan(bus: Bus, account_id: UUID, plan: str, revision: int = 1) -> None:

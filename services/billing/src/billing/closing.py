@@ -16,6 +16,7 @@ from billing.errors import CannotClose, KeyRefused
 from billing.signing import required_key
 from billing.store import Closes
 from chassis import telemetry
+from chassis.background import vital
 from chassis.database import StoreAway
 
 log = logging.getLogger(__name__)
@@ -55,13 +56,11 @@ class Closer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Look at once, then again and again while the block runs; never, with 0 seconds between."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self._run(), name="daily closes") if self._every_seconds else None
-            try:
-                yield
-            finally:
-                if task is not None:
-                    task.cancel()
+        if not self._every_seconds:
+            yield
+            return
+        async with vital(self._run(), name="daily closes"):
+            yield
 
     async def _run(self) -> None:
         while True:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from billing.domain.subscriptions import Change, Grant
 from billing.store import Subscriptions
+from chassis.background import vital
 from chassis.bus import Bus, EventNotStored, publish
 from chassis.database import StoreAway
 from contracts.billing import PROMPTS_GRANTED, SUBSCRIPTION_CHANGED, PromptsGranted, SubscriptionChanged
@@ -39,12 +40,8 @@ class Relay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Publish while the block runs. A crash of the relay ends the process rather than leaving it mute."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self._run(), name="outbox relay")
-            try:
-                yield
-            finally:
-                task.cancel()
+        async with vital(self._run(), name="outbox relay"):
+            yield
 
     async def _run(self) -> None:
         while True:

@@ -7,12 +7,13 @@ null, `suspension_told` is behind) and every running gateway pays such debts: to
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import uuid_utils
 
+from chassis.background import beside
 from chassis.bus import Bus, BusError, PeerUnavailable, ask, publish, tell
 from chassis.database import StoreAway
 from contracts.endpoint import ReplyT, RequestT, Rpc
@@ -189,13 +190,8 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]], *, name: s
                 log.error("background work crashed", extra={"work": name, "error": type(exc).__name__})
             await asyncio.sleep(seconds)
 
-    task = asyncio.create_task(loop(), name=name)
-    try:
+    async with beside(loop(), name=name):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _new_id() -> UUID:

@@ -14,6 +14,7 @@ from itertools import zip_longest
 from uuid import UUID
 
 from chassis import telemetry
+from chassis.background import beside
 from contracts.quota import Lease, Renew
 from gateway.peers import PeerAway, Peers
 
@@ -80,13 +81,8 @@ class Leases:
 
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._run(), name="renew leases")
-        try:
+        async with beside(self._run(), name="renew leases"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

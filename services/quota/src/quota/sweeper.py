@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chassis import attributes, bus, telemetry
+from chassis.background import beside
 from chassis.bus import Bus, BusError, EventNotStored
 from chassis.watched import Watched
 from contracts.gateway import REQUEST_SETTLED
@@ -97,13 +98,8 @@ class Sweeper:
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
         """Sweep while the block runs; on the way out the sweep in hand is dropped, which any other one makes up for."""
-        task = asyncio.create_task(self._run(), name="sweep reservations")
-        try:
+        async with beside(self._run(), name="sweep reservations"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         usual = self._sweep_seconds or MEASURE_SECONDS

@@ -5,13 +5,13 @@ are told, each as a number of its own.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chassis import telemetry
+from chassis.background import beside
 from chassis.bus.connection import Bus
 from chassis.bus.errors import BusError
 from chassis.bus.jetstream import api
@@ -49,13 +49,8 @@ async def backlog(bus: Bus, durable: Durable) -> Backlog:
 @asynccontextmanager
 async def measured(bus: Bus, durable: Durable) -> AsyncIterator[None]:
     """Keep the metrics of a durable while the block runs."""
-    task = asyncio.create_task(_measure(bus, durable), name=f"measure {durable.name}")
-    try:
+    async with beside(_measure(bus, durable), name=f"measure {durable.name}"):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def _measure(bus: Bus, durable: Durable) -> None:

@@ -20,6 +20,7 @@ from billing.reconcile.comparison import Asked, Keys, compare
 from billing.store.audit import audit
 from billing.store.reconciliations import Reconciliations
 from chassis import telemetry
+from chassis.background import vital
 from chassis.bus import Bus, BusError
 from chassis.database import StoreAway
 
@@ -91,13 +92,11 @@ class Minutely:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Compare while the block runs; never, with 0 seconds between."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self._run(), name="reconciliation") if self._every_seconds else None
-            try:
-                yield
-            finally:
-                if task is not None:
-                    task.cancel()
+        if not self._every_seconds:
+            yield
+            return
+        async with vital(self._run(), name="reconciliation"):
+            yield
 
     async def _run(self) -> None:
         _latest.compared_at = datetime.now(UTC)

@@ -17,15 +17,16 @@ from tests.e2e.product import chat, eventually, get, ledger, new_account, profil
 BACK_WITHIN_SECONDS = 20.0
 
 
-@pytest_asyncio.fixture
-async def stack(data_dir: Path) -> AsyncIterator[Stack]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(module_data_dir: Path) -> AsyncIterator[Stack]:
     async with (
         Provider(default=scripts.answer("ok")) as provider,
-        Stack(data_dir, profiles=profiles({"only": provider})) as running,
+        Stack(module_data_dir, profiles=profiles({"only": provider})) as running,
     ):
         yield running
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("service", ["gateway", "quota", "router", "billing", "nats", "postgres"])
 async def test_a_killed_service_comes_back_and_the_books_balance(stack: Stack, service: str) -> None:
     account, token = await new_account(stack, plan="max")

@@ -9,8 +9,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
+import yaml
 
 from devstack.provider import Provider, scripts
+from devstack.repository import PLANS
 from devstack.stack import Stack
 from tests.e2e.product import Answer, chat, get, ledger, new_account, profiles
 
@@ -27,9 +29,13 @@ async def provider() -> AsyncIterator[Provider]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(provider: Provider, module_data_dir: Path) -> AsyncIterator[Stack]:
-    async with Stack(
-        module_data_dir, profiles=profiles({"only": provider}), replicas={"gateway": 2, "quota": 3}
-    ) as running:
+    # With room for the whole day at once: which limit an ask meets must not depend on how fast answers are folded.
+    plans = yaml.safe_load(PLANS.read_text())
+    plans["plans"][0]["speed"]["in_flight"] = DAILY_PROMPTS_OF_FREE
+    path = module_data_dir / "plans.yaml"
+    path.write_text(yaml.safe_dump(plans))
+    replicas = {"gateway": 2, "quota": 3}
+    async with Stack(module_data_dir, profiles=profiles({"only": provider}), plans=path, replicas=replicas) as running:
         yield running
 
 

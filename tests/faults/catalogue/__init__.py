@@ -20,7 +20,7 @@ FAULTS: Mapping[str, Fault] = {
 SHAPES: Mapping[str, Shape] = {
     "house": Shape(),
     "cluster": Shape(name="cluster", nats_nodes=3),
-    "real lease": Shape(name="real lease", lease_seconds=60.0, sweep_seconds=5.0, has_own_leases=False),
+    "real lease": Shape(name="real lease", lease_seconds=50.0, sweep_seconds=5.0, has_own_leases=False),
     **midnights.SHAPES,
 }
 

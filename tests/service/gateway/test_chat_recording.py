@@ -134,6 +134,25 @@ async def test_a_full_stream_of_settlements_stops_admission_until_it_takes_them_
         assert await until(home.answers, within_seconds=5)
 
 
+async def test_the_first_try_that_a_stream_refuses_stops_admission_and_the_one_it_takes_opens_it(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    async with (
+        Provider() as provider,
+        house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}, settle_timeout_seconds=30) as home,
+    ):
+        await home.cap_requests(10)
+        asking = asyncio.create_task(home.ask())
+        await provider.exchange(0)
+        await asyncio.sleep(0.5)
+        refused = await home.ask()
+        assert (refused.status, asking.done(), len(provider.exchanges)) == (503, False, 1)
+        await home.cap_requests(1024**2)
+        assert (await asking).status == 200
+        assert await home.answers()
+        await home.settlements(2)
+
+
 @pytest.mark.parametrize("is_stream", [False, True])
 async def test_the_settlement_is_stored_before_the_client_sees_the_end(
     nats_url: str, fresh_database: FreshDatabase, tmp_path: Path, is_stream: bool

@@ -56,6 +56,27 @@ async def test_more_at_once_than_the_plan_allows_is_told_to_come_back_in_a_secon
     assert refused.headers["retry-after"] == "1"
 
 
+async def test_a_place_that_comes_free_in_a_moment_is_waited_for(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    """Without it, a client that keeps to its limit would be refused for prompts that have ended, but are not folded."""
+    plans = plans_at_speed(tmp_path, in_flight=1)
+    async with (
+        Provider() as provider,
+        house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}, plans=plans) as home,
+    ):
+        provider.enqueue(faults.hang_before_headers())
+        asking = asyncio.create_task(home.ask())
+        await provider.exchange(0)
+        waiting = asyncio.create_task(home.ask())
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        asking.cancel()
+        assert (await waiting).status == 200
+        assert [(await home.ask()).status for _ in range(5)] == [200] * 5, "one after the other, as fast as they end"
+        await home.settlements(7)
+
+
 async def test_more_a_minute_than_the_plan_allows_is_told_when_to_come_back(
     nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
 ) -> None:

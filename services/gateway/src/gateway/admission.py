@@ -21,6 +21,9 @@ from gateway.leases import Leases
 from gateway.peers import PeerAway, Peers
 
 MAX_REMEMBERED_PLANS = 50_000
+# A prompt is in flight until quota has folded its settlement, a moment after its client has seen the end. A client that
+# keeps to its limit of requests at once would run into that moment, so a place is waited for, this often and long.
+PLACE_PAUSES_SECONDS = (0.1, 0.2, 0.4)
 UNLIMITED = "unlimited"
 
 
@@ -76,18 +79,25 @@ class Desk:
     async def _reserve(self, reserve: Reserve) -> Granted | Denied:
         """Raises `PeerAway`. The lease is renewed from the moment that it is granted."""
         lease = Lease(account_id=reserve.account_id, request_id=reserve.request_id)
-        try:
-            reply, is_second = await self._peers.reserve(reserve)
-        except PeerAway as exc:
-            if not exc.is_undelivered:
+        for pause_seconds in (*PLACE_PAUSES_SECONDS, None):
+            try:
+                reply, is_second = await self._peers.reserve(reserve)
+            except PeerAway as exc:
+                if not exc.is_undelivered:
+                    self._leases.abandon(lease)
+                raise
+            if isinstance(reply, Granted):
+                failpoints.reach("gateway.reserved")
+                self._leases.hold(lease, seconds=reply.lease_seconds)
+                break
+            if is_second:
+                # The second ask can overtake the first, which may still be granted by a slower replica, for nobody.
+                # What is abandoned is not asked for again.
                 self._leases.abandon(lease)
-            raise
-        if isinstance(reply, Granted):
-            failpoints.reach("gateway.reserved")
-            self._leases.hold(lease, seconds=reply.lease_seconds)
-        elif is_second:
-            # The second ask can overtake the first, which may still be granted by a slower replica, for nobody.
-            self._leases.abandon(lease)
+                break
+            if reply.reason != "too_many_in_flight" or pause_seconds is None:
+                break
+            await asyncio.sleep(pause_seconds)
         return reply
 
     def effective_alias(self, plan: str, asked: str) -> str:

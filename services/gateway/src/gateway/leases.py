@@ -20,7 +20,7 @@ from gateway.peers import PeerAway, Peers
 
 log = logging.getLogger(__name__)
 
-USUAL_LEASE_SECONDS = 60.0
+USUAL_LEASE_SECONDS = 50.0
 PORTION = 1000
 ASK_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 1.0

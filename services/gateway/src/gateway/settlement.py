@@ -1,7 +1,7 @@
 """Settlements: exactly one per admitted request, acknowledged by its stream, kept until it is.
 
-What REQUESTS does not take is in the journal before its client sees an end, and is repeated from there. While one waits
-so, nothing new is admitted: a gateway that cannot record must not serve (I5).
+What REQUESTS does not take is in the journal before its client sees an end, and is repeated from there. From the first
+try that fails until all are stored, nothing new is admitted: a gateway that cannot record must not serve (I5).
 """
 
 import asyncio
@@ -63,6 +63,7 @@ class Settler:
         self._timeout_seconds = timeout_seconds
         self._acknowledged = acknowledged
         self._kept: dict[UUID, _Kept] = {}
+        self._refused: set[UUID] = set()
         self._writing = 0
         self._has_kept = asyncio.Event()
         self._is_empty = asyncio.Event()
@@ -70,8 +71,12 @@ class Settler:
 
     @property
     def is_recording(self) -> bool:
-        """Whether the last settlements are in their stream: the condition for admitting another request."""
-        return not self._kept and not self._writing
+        """Whether the stream took the last settlements: the condition for admitting another request."""
+        return not self._refused and not self._is_keeping
+
+    @property
+    def _is_keeping(self) -> bool:
+        return bool(self._kept or self._writing)
 
     def keeps(self, request_id: UUID) -> bool:
         """Whether its settlement is still to be stored."""
@@ -92,7 +97,7 @@ class Settler:
 
     async def _settle(self, settled: RequestSettled) -> bool:
         # When the stream is known not to take them, another wait would only hold up the client.
-        reason = await self._publish(settled) if self.is_recording else "earlier settlements are kept"
+        reason = "earlier settlements are kept" if self._is_keeping else await self._publish(settled)
         if reason is None:
             self._acknowledged(settled.request_id)
             return True
@@ -131,10 +136,13 @@ class Settler:
                 settled,
                 event_id=str(settled.request_id),
                 subject=str(settled.account_id),
+                refused=lambda: self._refused.add(settled.request_id),
                 timeout_seconds=self._timeout_seconds,
             )
         except EventNotStored as exc:
             return exc.reason
+        finally:
+            self._refused.discard(settled.request_id)
         return None
 
     @asynccontextmanager

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     # An ask that waits longer is answered `unavailable`; a little less than what the gateway waits.
     reserve_deadline_seconds: float = Field(0.9, gt=0)
     batch_limit: int = Field(512, ge=1, le=10_000)
-    # Gateways renew every third of it; a prompt whose gateway died comes back about that much later.
-    lease_seconds: float = Field(60, gt=0)
+    # Gateways renew every third of it. A prompt whose gateway died is back within a minute: lease, sweep and folding.
+    lease_seconds: float = Field(50, gt=0)
     # Between looks for leases that ran out; 0 leaves that to other replicas.
     sweep_seconds: float = Field(5, ge=0)

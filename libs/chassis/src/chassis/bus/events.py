@@ -57,12 +57,13 @@ async def publish(
     subject: str | None = None,
     told_by: str | None = None,
     is_repeated: bool = True,
+    refused: Callable[[], None] | None = None,
     timeout_seconds: float,
 ) -> int:
     """Store an event and return its sequence. Repeats with the same id until the deadline, then `EventNotStored`.
 
     `told_by` names the service when it is not the owner of the event's subject. What must not be said
-    after an outage because it was true before is not repeated.
+    after an outage because it was true before is not repeated. `refused` hears of every try that failed.
     """
     values = tracing.values("publish", "send", event.subject) | {attributes.MESSAGING_MESSAGE_ID: event_id}
     with telemetry.span(f"publish {event.subject}", SpanKind.PRODUCER, values=values):
@@ -75,7 +76,13 @@ async def publish(
         began = time.perf_counter()
         try:
             return await store(
-                bus, event.subject, data, headers, is_repeated=is_repeated, timeout_seconds=timeout_seconds
+                bus,
+                event.subject,
+                data,
+                headers,
+                is_repeated=is_repeated,
+                refused=refused,
+                timeout_seconds=timeout_seconds,
             )
         finally:
             telemetry.message_ask_duration.record(
@@ -91,6 +98,7 @@ async def store(
     headers: dict[str, str],
     *,
     is_repeated: bool = True,
+    refused: Callable[[], None] | None = None,
     timeout_seconds: float,
 ) -> int:
     """Have bytes stored by the stream of `subject`; the sequence. Repeats until the deadline, then `EventNotStored`."""
@@ -109,6 +117,8 @@ async def store(
             reason = exc.reason
         except (ValueError, LookupError, TypeError, AttributeError):
             reason = "the acknowledgement is not what JetStream sends"
+        if refused is not None:
+            refused()
         if not is_repeated or time.monotonic() + RETRY_PAUSE_SECONDS >= deadline:
             raise EventNotStored(subject, reason)
         await asyncio.sleep(RETRY_PAUSE_SECONDS)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import aiohttp
 
 from devstack.provider import Provider
 from devstack.stack import Stack
+from tests import commands
 
 ALIASES = (
     "smart-route-mini",
@@ -97,19 +97,8 @@ async def get(stack: Stack, token: str, path: str) -> Answer:
 
 async def command(stack: Stack, service: str, *arguments: str) -> Any:
     """Run `python -m <service> …` as an operator of this stack would, and read its JSON."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        service,
-        *arguments,
-        "--json",
-        env={**os.environ, **stack.service_environment(service)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return json.loads(out)
+    environment = {**os.environ, **stack.service_environment(service)}
+    return (await commands.run(service, *arguments, "--json", environment=environment)).json
 
 
 async def new_account(stack: Stack, *, plan: str = "free") -> tuple[str, str]:

@@ -1,12 +1,11 @@
 """The operator's commands, run as an operator runs them."""
 
-import asyncio
 import json
 import os
-import sys
 from typing import Any
 
 from devstack.stack import Stack
+from tests import commands
 
 
 async def run(stack: Stack, service: str, *arguments: str) -> tuple[int, str]:
@@ -14,18 +13,8 @@ async def run(stack: Stack, service: str, *arguments: str) -> tuple[int, str]:
     environment = {**os.environ, **stack.service_environment(service)}
     # A failpoint is for the services, not for whoever looks after them.
     environment.pop("SMARTROUTE_FAILPOINTS", None)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        service,
-        *arguments,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    code = process.returncode or 0
-    return code, out.decode() or err.decode()
+    finished = await commands.run(service, *arguments, environment=environment)
+    return finished.code, finished.out or finished.err
 
 
 async def command(stack: Stack, service: str, *arguments: str) -> Any:

@@ -1,6 +1,5 @@
 """Billing as a real process beside a test, what is said to it, and what can be read of it."""
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from devstack.database import Database
 from devstack.ports import free_port
 from devstack.probes import http_json, http_ready, until
 from devstack.repository import PLANS
+from tests import commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +68,8 @@ class Billing:
 
     async def command(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, standard output, standard error of one command."""
-        process = await asyncio.create_subprocess_exec(
-            *programs.command("billing", *arguments),
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+        finished = await commands.run("billing", *arguments, environment=self.environment)
+        return finished.code, finished.out, finished.err
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
         """Read with every right, to see what is really there."""

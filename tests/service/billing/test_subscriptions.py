@@ -17,10 +17,10 @@ from chassis.watched import load
 from contracts.billing import SUBSCRIPTION_CHANGED
 from contracts.cloudevents import unwrap
 from contracts.plans import PlanCatalogue
-from devstack import programs
 from devstack.probes import http_get, until
 from devstack.pytest_plugin import FreshDatabase
 from devstack.repository import PLANS
+from tests import commands
 from tests.service.billing.billing_process import Billing, a_settlement, open_account, settle, stored
 
 
@@ -148,12 +148,9 @@ async def test_the_ledger_prints_as_table_json_and_csv_and_its_age_is_measured(b
 async def test_settings_that_are_missing_or_wrong_are_named(billing: Billing) -> None:
     environment = {**billing.environment, "BILLING_HEALTH_PORT": "many"}
     del environment["BILLING_DATABASE_URL"]
-    process = await asyncio.create_subprocess_exec(
-        *programs.command("billing", "check-config"), env=environment, stderr=asyncio.subprocess.PIPE
-    )
-    _, err = await process.communicate()
-    named = sorted(line.partition(":")[0] for line in err.decode().splitlines())
-    assert (process.returncode, named) == (2, ["BILLING_DATABASE_URL", "BILLING_HEALTH_PORT"])
+    refused = await commands.run("billing", "check-config", environment=environment)
+    named = sorted(line.partition(":")[0] for line in refused.err.splitlines())
+    assert (refused.code, named) == (2, ["BILLING_DATABASE_URL", "BILLING_HEALTH_PORT"])
 
 
 async def test_check_config_names_the_catalogue_and_touches_nothing(billing: Billing) -> None:

@@ -1,13 +1,10 @@
 """The gateway as a real process beside a test, its command line, and its store as the runtime role sees it."""
 
-import asyncio
-import json
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -21,21 +18,9 @@ from devstack.repository import PLANS
 from gateway import accounts
 from gateway.auth import SCOPES
 from gateway.store import Store
+from tests import commands
 
 SIGNING_KEY = "a-signing-key-that-is-long-enough-for-a-test"
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A command that ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +77,9 @@ class Gateway:
                 child.kill()
                 await child.ended()
 
-    async def command(self, *arguments: str) -> Finished:
+    async def command(self, *arguments: str) -> commands.Finished:
         """One command of the operator, run to its end."""
-        process = await asyncio.create_subprocess_exec(
-            *programs.command("gateway", *arguments),
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return Finished(process.returncode, out.decode(), err.decode())
+        return await commands.run("gateway", *arguments, environment=self.environment)
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:

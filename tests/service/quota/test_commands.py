@@ -1,8 +1,6 @@
 """What staff do on the command line: see settlements without effect, and deal with messages that were given up."""
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -13,6 +11,7 @@ from chassis.bus import Bus, connect
 from contracts.streams import QUOTA_REQUESTS, dead_letter_subject
 from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
+from tests import commands
 from tests.service.quota.quota_process import quota_here, variables
 from tests.service.quota.requests import a_reserve, becomes, held, settle
 from tests.service.quota.scene import rows
@@ -35,15 +34,9 @@ class Staff:
     def __init__(self, database: Database, nats_url: str) -> None:
         self._variables = variables(database, nats_url)
 
-    async def run(self, *arguments: str) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "quota", *arguments),
-            env=self._variables,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        return process.returncode, out.decode() + (err.decode() if process.returncode else "")
+    async def run(self, *arguments: str) -> tuple[int, str]:
+        finished = await commands.run("quota", *arguments, environment=self._variables)
+        return finished.code, finished.out + (finished.err if finished.code else "")
 
     async def json(self, *arguments: str) -> Any:
         code, out = await self.run(*arguments, "--json")

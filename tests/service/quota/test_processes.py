@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import sys
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from chassis.bus import Bus, connect
 from contracts.quota import Denied, Granted
 from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
+from tests import commands
 from tests.service.quota.quota_process import metrics, plans_at_speed, replica, reserve, variables
 from tests.service.quota.scene import rows
 
@@ -109,24 +109,11 @@ async def test_a_killed_process_takes_no_prompt_with_it(database: Database, nats
 
 
 async def test_the_configuration_can_be_checked_without_touching_anything(database: Database) -> None:
-    async def check(environment: dict[str, str]) -> tuple[int | None, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "quota",
-            "check-config",
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
-
     good = variables(database, "nats://127.0.0.1:1")
-    code, out, _ = await check(good)
-    assert (code, "version 1" in out) == (0, True)
-    code, _, err = await check(good | {"QUOTA_PLANS_FILE": "/nowhere.yaml"})
-    assert (code, "/nowhere.yaml" in err) == (2, True)
-    code, _, err = await check(good | {"QUOTA_BATCH_LIMIT": "none"})
-    assert (code, "QUOTA_BATCH_LIMIT" in err) == (2, True)
-    assert database.passwords["quota"] not in err
+    checked = await commands.run("quota", "check-config", environment=good)
+    assert (checked.code, "version 1" in checked.out) == (0, True)
+    refused = await commands.run("quota", "check-config", environment=good | {"QUOTA_PLANS_FILE": "/nowhere.yaml"})
+    assert (refused.code, "/nowhere.yaml" in refused.err) == (2, True)
+    refused = await commands.run("quota", "check-config", environment=good | {"QUOTA_BATCH_LIMIT": "none"})
+    assert (refused.code, "QUOTA_BATCH_LIMIT" in refused.err) == (2, True)
+    assert database.passwords["quota"] not in refused.err

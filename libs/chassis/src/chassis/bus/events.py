@@ -70,9 +70,8 @@ async def publish(
         header = telemetry.traceparent()
         source = f"/smartroute/{told_by or event.subject.partition('.')[0]}/{bus.instance}"
         data = cloudevents.wrap(event, payload, event_id=event_id, source=source, subject=subject, traceparent=header)
-        headers = {"Nats-Msg-Id": event_id, "Content-Type": cloudevents.CONTENT_TYPE}
-        if header:
-            headers[telemetry.TRACEPARENT] = header
+        traced = {telemetry.TRACEPARENT: header} if header else {}
+        headers = {"Nats-Msg-Id": event_id, "Content-Type": cloudevents.CONTENT_TYPE, **traced}
         began = time.perf_counter()
         try:
             return await store(

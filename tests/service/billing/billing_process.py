@@ -60,7 +60,7 @@ class Billing:
             )
             child = await Child.begin(program)
             try:
-                assert await until(program.ready, within_seconds=30), child.last_words(lines=40)
+                await child.until_ready()
                 yield Process(child, f"http://127.0.0.1:{port}")
             finally:
                 child.kill()

@@ -13,7 +13,7 @@ from devstack import programs
 from devstack.children import Child, Program
 from devstack.database import Database
 from devstack.ports import free_port
-from devstack.probes import http_ready, until
+from devstack.probes import http_ready
 from devstack.repository import PLANS
 from gateway import accounts
 from gateway.auth import SCOPES
@@ -71,7 +71,7 @@ class Gateway:
             )
             child = await Child.begin(program)
             try:
-                assert await until(program.ready, within_seconds=30), child.last_words(lines=40)
+                await child.until_ready()
                 yield Process(child, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}")
             finally:
                 child.kill()

@@ -15,6 +15,7 @@ import pytest
 from chassis.bus import provision
 from contracts.gateway import RequestSettled
 from contracts.outcomes import Outcome
+from devstack.errors import StartFailed
 from devstack.nats import RunningNats
 from devstack.probes import until
 from devstack.provider import Provider, scripts
@@ -223,7 +224,7 @@ async def test_a_gateway_that_cannot_write_its_folder_does_not_start(
         Provider() as provider,
         house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}, without=["gateway"]) as home,
     ):
-        with pytest.raises(AssertionError, match="File exists"):
+        with pytest.raises(StartFailed, match="File exists"):
             async with serving(home, tmp_path / "data"):
                 pass
 

@@ -17,7 +17,7 @@ from devstack import programs
 from devstack.children import Child, Program
 from devstack.database import Database
 from devstack.ports import free_port
-from devstack.probes import http_ready, until
+from devstack.probes import http_ready
 from devstack.repository import PLANS
 from quota.app import answering
 from quota.settings import Settings
@@ -65,7 +65,7 @@ async def replica(
         )
         child = await Child.begin(program)
         try:
-            assert await until(program.ready, within_seconds=30), child.last_words(lines=40)
+            await child.until_ready()
             yield Replica(child, log, f"http://127.0.0.1:{port}")
         finally:
             child.kill()

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from devstack.errors import CommandFailed
-from devstack.probes import Probe
+from devstack.errors import CommandFailed, StartFailed
+from devstack.probes import Probe, until
 
 _LAUNCHER = str(Path(__file__).with_name("launch.py"))
 _LOG_LIMIT_BYTES = 16 * 1024**2
@@ -90,6 +90,25 @@ class Child:
         """None while it runs; afterwards the exit code, negative for the signal that ended it."""
         return self._process.returncode
 
+    async def until_ready(self) -> None:
+        """Raises `StartFailed` when it ends first, or stays unready for too long."""
+        program = self.program
+        ended = asyncio.create_task(self.ended())
+        ready = asyncio.create_task(until(program.ready, within_seconds=program.ready_seconds))
+        try:
+            await asyncio.wait({ended, ready}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                failure = f"ended before it was ready ({how_it_ended(ended.result())})"
+            elif not ready.result():
+                failure = f"was not ready within {program.ready_seconds:g} s"
+            else:
+                return
+            raise StartFailed(f"{program.name} {failure}:\n{self.last_words()}\nIts log: {program.log}")
+        finally:
+            for task in (ended, ready):
+                task.cancel()
+            await asyncio.gather(ended, ready, return_exceptions=True)
+
     async def ended(self) -> int:
         """Waits for the end and answers the exit code."""
         return await self._process.wait()
@@ -120,6 +139,16 @@ class Child:
     def last_words(self, *, lines: int = 12) -> str:
         """The end of its log, for an error message."""
         return tail(self.program.log, lines=lines)
+
+
+def how_it_ended(code: int) -> str:
+    """A code of `subprocess` in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
 
 
 def tail(log: Path, *, lines: int) -> str:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from devstack.children import Child, Program
+from devstack.children import Child, Program, how_it_ended
 from devstack.errors import StartFailed
-from devstack.probes import until
 from devstack.together import side_by_side
 
 Say = Callable[[str], None]
@@ -53,7 +52,7 @@ class Supervised:
         """Begin it and wait until it is ready. Raises `StartFailed`; nothing is left running then."""
         child = self._child = await Child.begin(self.program)
         try:
-            await _until_ready(child)
+            await child.until_ready()
         except BaseException:
             await asyncio.shield(child.end())
             raise
@@ -89,7 +88,7 @@ class Supervised:
             self._changed()
             if time.monotonic() - began > _STEADY_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS
-            self._say(f"{self.name} ended by itself ({_how(code)}); starting it again in {pause:g} s")
+            self._say(f"{self.name} ended by itself ({how_it_ended(code)}); starting it again in {pause:g} s")
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             await self._bring_back()
@@ -107,7 +106,7 @@ class Supervised:
             return
         self._changed()
         try:
-            await _until_ready(child)
+            await child.until_ready()
         except StartFailed as error:
             self._say(str(error))
             await child.end()
@@ -161,28 +160,6 @@ class Supervisor:
         return found
 
 
-async def _until_ready(child: Child) -> None:
-    """Raises `StartFailed` when it ends first, or stays unready for too long."""
-    ended = asyncio.create_task(child.ended())
-    ready = asyncio.create_task(until(child.program.ready, within_seconds=child.program.ready_seconds))
-    try:
-        await asyncio.wait({ended, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            raise StartFailed(
-                f"{child.program.name} ended before it was ready ({_how(ended.result())}):\n{child.last_words()}\n"
-                f"Its log: {child.program.log}"
-            )
-        if not ready.result():
-            raise StartFailed(
-                f"{child.program.name} was not ready within {child.program.ready_seconds:g} s:\n{child.last_words()}\n"
-                f"Its log: {child.program.log}"
-            )
-    finally:
-        for task in (ended, ready):
-            task.cancel()
-        await asyncio.gather(ended, ready, return_exceptions=True)
-
-
 async def _unstoppable(work: asyncio.Future[list[BaseException | None]]) -> None:
     """Wait for `work` to the end even when we are cancelled meanwhile; the cancellation is passed on afterwards."""
     cancelled: asyncio.CancelledError | None = None
@@ -193,12 +170,3 @@ async def _unstoppable(work: asyncio.Future[list[BaseException | None]]) -> None
             cancelled = error
     if cancelled is not None:
         raise cancelled
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

@@ -21,10 +21,11 @@ up: ## Start everything: NATS, Postgres, a local model, the four services. VERBO
 down: ## Stop what `make up` started, from another terminal; the data is kept
 	@if [ -x $(VENV)/bin/python ]; then exec $(VENV)/bin/python -m devstack down; else echo "nothing is running"; fi
 
-# Three at once also on two cores: tests that kill and cut off spend much of their time waiting.
+# Three at once also on two cores: tests that kill and cut off spend much of their time waiting. In the order of their
+# folders: whole products first, and what is short fills the end.
 test: ## Run the tests: all of them, or those in ARGS="tests/unit -k name"
 	$(BOOTSTRAP) --dev
-	@exec $(VENV)/bin/python -m pytest -n 3 --dist loadscope $(ARGS)
+	@exec $(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: ## Format, lint, types, imports, contracts: everything that needs no running server
 	$(BOOTSTRAP) --dev

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import aiohttp
 import nats
+import psycopg
 import yaml
 
 from chassis import bus
@@ -137,13 +138,23 @@ class House:
         assert await until(knows, within_seconds=10)
 
     async def cost(self) -> int:
-        """The prompts that the account has used, once quota has folded all settlements."""
+        """The prompts that the account has used, once quota has folded all settlements; over all days, for a test may
+        begin before midnight and end after it."""
 
         async def is_folded() -> bool:
-            return (await self.usage()).daily.reserved == 0
+            return (await self._prompts())[1] == 0
 
         assert await until(is_folded, within_seconds=5)
-        return (await self.usage()).daily.used
+        return (await self._prompts())[0]
+
+    async def _prompts(self) -> tuple[int, int]:
+        """Used and reserved ones."""
+        query = """SELECT coalesce(sum(used), 0)::int, coalesce(sum(reserved), 0)::int
+            FROM quota.windows WHERE account_id = %s AND kind = 'day'"""
+        async with await psycopg.AsyncConnection.connect(self.database.admin_url) as connection:
+            found = await (await connection.execute(query, [self.account_id])).fetchone()
+        assert found is not None
+        return found[0], found[1]
 
     async def cap_requests(self, max_bytes: int) -> None:
         """Make the stream REQUESTS refuse (a few bytes) or take settlements."""

@@ -36,6 +36,8 @@ from tests.faults.load import Load
 from tests.faults.plays import told
 
 PLANS = Path(__file__).with_name("plans.yaml")
+# The shortest of a provider's time-outs.
+CONNECT_SECONDS = 1.0
 PLANS_OF_A_ROUND = ("daily", "monthly", "crowd", "pace", "wide", "boundless")
 
 
@@ -207,7 +209,7 @@ def _catalogue(shape: Shape) -> PlanCatalogue:
 
 
 def _profiles(shape: Shape, providers: Sequence[Provider]) -> dict[str, Any]:
-    timeouts = {"connect_seconds": 1, "first_byte_seconds": 2, "silence_seconds": 2}
+    timeouts = {"connect_seconds": CONNECT_SECONDS, "first_byte_seconds": 2, "silence_seconds": 2}
     names = [f"provider-{number}" for number, _ in enumerate(providers, start=1)]
     return {
         "version": 1,

@@ -54,6 +54,9 @@ class RequestSettled(Message):
 
     `day` and `month` are the windows that the prompt was held in, so quota and ledger agree across midnight.
     `target` is internal and never shown to a customer. No prompt or answer text is ever in here.
+
+    `ended_as` is how a `continuation` ended, by the outcome that it would have had as a first call: one that
+    would not have been charged leaves what it answered free to be answered again.
     """
 
     request_id: UUID
@@ -82,6 +85,7 @@ class RequestSettled(Message):
     monthly: WindowAfter | None = None
     cost: Cost | None = None
     settled_by: str = ""
+    ended_as: Outcome | None = None
 
     @property
     def prompts(self) -> int:
@@ -130,13 +134,17 @@ TOKEN_REVOKED: Signal[TokenRevoked] = Signal(
 
 
 class AttemptFinished(Message):
-    """How one call of an upstream target went, as far as the target is to blame for it."""
+    """How one call of an upstream target went, as far as the target is to blame for it.
+
+    `affinity` are the keys that the request was chosen by, and the turn that it belongs to.
+    """
 
     target: str
     result: Literal["ok", "connect_failed", "timed_out", "http_error", "rate_limited", "refused_key", "broken"]
     status: int | None = None
     retry_after_seconds: float | None = None
     first_byte_ms: float | None = None
+    affinity: tuple[str, ...] = ()
 
 
 class AttemptsFinished(Message):

@@ -35,8 +35,23 @@ class Turn(Message):
     calls: int
 
 
+class Continued(Message):
+    """What a request continues: the turn, and the call of it whose tool calls the request answers.
+
+    The gateway has verified the ids of the tool calls; whether the turn is still open is quota's to say.
+    """
+
+    turn_id: UUID
+    answers: int
+
+
 class Reserve(Message):
     """Hold one prompt. Idempotent by account and `request_id`: asked again, it answers as before.
+
+    A request that continues an open turn holds none: it rides on the prompt of the turn's first call. It is granted as
+    the turn's next call when that first call was charged or is still open, the turn is younger and has fewer calls than
+    the plan says, and no other call that was answered, or is being answered, continued from the same one. Otherwise it
+    opens a turn of its own and holds a prompt like any other.
 
     `alias`, `endpoint` and `is_stream` are kept with the reservation, for the record of a request whose gateway dies.
     """
@@ -48,6 +63,7 @@ class Reserve(Message):
     alias: str = ""
     endpoint: str = ""
     is_stream: bool = False
+    continues: Continued | None = None
 
 
 class Granted(Message):

@@ -11,11 +11,16 @@ from contracts.failures import Failure
 
 
 class Choose(Message):
-    """Choose upstream targets for a request that asks for `alias` under `plan`."""
+    """Choose upstream targets for a request that asks for `alias` under `plan`.
+
+    `affinity` are opaque keys of what the request belongs to, the closest first: its turn, its session. The target that
+    last served one of them comes first again while it is healthy.
+    """
 
     request_id: UUID
     plan: str
     alias: str
+    affinity: tuple[str, ...] = ()
 
 
 class Timeouts(Message):
@@ -32,6 +37,27 @@ class ParameterPolicy(Message):
     drop: tuple[str, ...] = ()
     rename: dict[str, str] = Field(default_factory=dict)
     max_output_tokens: int | None = None
+
+
+Format = Literal["chat", "responses", "completions", "anthropic"]
+
+
+class Dialect(Message):
+    """What a target's format lacks or wants.
+
+    `system_role`: what instructions are called, `user` where a template has neither of the others. `merges_system`: one
+    system message only, and that first. `takes_parallel_calls`: several tool calls at once. `output_cap_field`: the
+    name of the cap in chat requests. `replays_reasoning`: thoughts are sent back with the tool calls they led to.
+    """
+
+    system_role: Literal["developer", "system", "user"] = "system"
+    merges_system: bool = True
+    takes_tools: bool = True
+    takes_parallel_calls: bool = True
+    output_cap_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    replays_reasoning: bool = False
+    takes_images: bool = True
+    takes_schema: bool = True
 
 
 class Prices(Message):
@@ -53,6 +79,9 @@ class Candidate(Message):
     base_url: str
     model: str
     key: str | None
+    format: Format = "chat"
+    dialect: Dialect = Dialect()
+    context_window: int | None = None
     parameters: ParameterPolicy = ParameterPolicy()
     timeouts: Timeouts = Timeouts()
     prices: Prices | None = None

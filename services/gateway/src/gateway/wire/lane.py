@@ -1,0 +1,189 @@
+"""What every way from a client's format to a provider's and back has in common: the lane of one attempt.
+
+A lane is made per attempt. It gives the body for the provider, takes what the provider answers, and says what leaves
+for the client, as bytes. Same-format lanes rewrite what is ours (ids, model, usage) and let through what an allow-list
+names; crossings go through the canonical model.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+from uuid import UUID
+
+from gateway.wire.usage import Usage
+
+ProviderFormat: TypeAlias = Literal["chat", "responses", "completions", "anthropic"]
+
+
+class UnusableRequest(Exception):
+    """The request cannot be served. `message` is for the client and quotes nothing but field names and types."""
+
+    def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+
+
+class UnusableAnswer(Exception):
+    """What the provider sent is not an answer. `reason` is a word of ours, for operators."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Unservable(Exception):
+    """This target cannot take the request; another one may. `param` is the field that needs more than it has."""
+
+    def __init__(self, param: str) -> None:
+        super().__init__(param)
+        self.param = param
+
+
+Mint = Callable[[int], str]
+"""The id of the tool call at a place of the answer: ours, at most 40 characters, verified without a look-up."""
+
+
+class Sealer(Protocol):
+    """Makes a provider's state opaque for the client, and reads it again, for the same target and account only."""
+
+    def seal(self, state: str) -> str: ...
+
+    def unseal(self, sealed: str) -> str | None:
+        """None for what was not sealed for this target and account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """What a target's dialect lacks or wants.
+
+    `system_role`: what instructions are called: `developer`, `system`, or `user` where a template has neither.
+    `merges_system`: only one system message, and that first. `takes_parallel_calls`: `parallel_tool_calls` and several
+    calls in one message. `output_cap_field`: the name of the cap in chat requests. `replays_reasoning`: thoughts have
+    to be sent back with the tool calls they led to, as `reasoning_content`. `takes_images`, `takes_schema`: whether
+    there is image input, and `response_format: json_schema`.
+    """
+
+    system_role: Literal["developer", "system", "user"] = "system"
+    merges_system: bool = True
+    takes_tools: bool = True
+    takes_parallel_calls: bool = True
+    output_cap_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    replays_reasoning: bool = False
+    takes_images: bool = True
+    takes_schema: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The upstream of one attempt as the wire sees it. `drop`, `rename` are top-level fields of its own format.
+
+    `context_window`: tokens; `max_output_tokens`: its cap on an answer. None: not known, no cap.
+    """
+
+    model: str
+    format: ProviderFormat = "chat"
+    quirks: Quirks = field(default_factory=Quirks)
+    drop: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    max_output_tokens: int | None = None
+    context_window: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What we put in place of the provider's: ids, the alias, and when (seconds since 1970).
+
+    Every id of one answer is made from `request_id`: `chatcmpl-…`, `cmpl-…`, `resp_…`, `msg_…`, `fc_…`, `rs_…`.
+    """
+
+    request_id: UUID
+    model: str
+    created: int
+
+
+class Answer(Protocol):
+    """One provider's answer on its way to the client.
+
+    Streamed: `feed` every read in order; look at `failure`, `is_done` and `has_finished` after each; `end` when the
+    provider has closed; then `finish` once, after the settlement is stored: it gives the end that was held back.
+    Otherwise: `take` the whole body once, and `finish` gives what is sent. `fail` ends a stream that has begun.
+
+    `failure` is a word of ours for operators; what came before it still leaves. `has_content`: the model said anything
+    (text, refusal, tool call; reasoning alone is no answer). `events` counts those of the provider that are understood.
+    """
+
+    failure: str | None
+    is_done: bool
+    has_content: bool
+    finish_reason: str | None
+    usage: Usage | None
+    events: int
+
+    @property
+    def has_finished(self) -> bool: ...
+
+    def feed(self, read: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+    def take(self, body: bytes) -> None:
+        """Raises `UnusableAnswer`."""
+
+    def finish(self) -> bytes: ...
+
+    def fail(self, code: str, message: str) -> bytes: ...
+
+    def heartbeat(self) -> bytes:
+        """Something that keeps the connection alive and that the client's idle timer counts, between two events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One attempt: what is posted to `path` below the target's base URL, and who takes the answer.
+
+    `ignored` are fields of the client's request that have no effect with this target. `headers` are what the provider's
+    format needs beside content type and key.
+    """
+
+    path: str
+    body: bytes
+    answer: Answer
+    ignored: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ClientRequest(Protocol):
+    """A client's request, checked, in its own format. What it says of itself is enough to admit and to record it.
+
+    `endpoint` is the path below the base path. `ignored` are fields without effect with any target. `fields` are the
+    names of the client's own top-level fields, the only ones that a refusal may name. `answered_calls` are the ids of
+    the tool results that follow the last output of the assistant, when nothing else follows it; empty otherwise: they
+    decide whether the request continues a turn. `session_key` is the client's own word for requests that share a
+    prompt cache.
+    """
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def is_stream(self) -> bool: ...
+
+    @property
+    def ignored(self) -> tuple[str, ...]: ...
+
+    @property
+    def fields(self) -> Collection[str]: ...
+
+    @property
+    def answered_calls(self) -> tuple[str, ...]: ...
+
+    @property
+    def session_key(self) -> str | None: ...
+
+    def lane(self, target: Target, identity: Identity, mint: Mint, sealer: Sealer) -> Lane:
+        """The way to one target and back. Raises `Unservable`, and `UnusableRequest` when no target could take it."""

@@ -7,12 +7,12 @@ BOOTSTRAP := @$(PYTHON) libs/devstack/bootstrap.py
 MODEL := $(if $(SMARTROUTE_UPSTREAM_URL)$(SMARTROUTE_PROFILES),,--model)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench faults volume lock
+.PHONY: help up down test test-clients check bench faults volume lock
 
 help: ## Show this help
 	@echo "Smart Route. The first make sets up $(VENV) by itself; all it needs is Python 3.11 or newer (PYTHON=python3.12)."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## Start everything: NATS, Postgres, a local model, the four services. VERBOSE=1 shows their logs
 	$(BOOTSTRAP) $(MODEL)
@@ -25,7 +25,11 @@ down: ## Stop what `make up` started, from another terminal; the data is kept
 # folders: whole products first, and what is short fills the end.
 test: ## Run the tests: all of them, or those in ARGS="tests/unit -k name"
 	$(BOOTSTRAP) --dev
-	@exec $(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@exec $(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder -m "not clients" $(ARGS)
+
+test-clients: ## Run the real clients at pinned versions: Codex, opencode, Kilo Code, the SDKs. 1.5 GB on disk
+	$(BOOTSTRAP) --dev --clients
+	@exec $(VENV)/bin/python -m pytest -n 3 --dist load tests/clients $(ARGS)
 
 check: ## Format, lint, types, imports, contracts: everything that needs no running server
 	$(BOOTSTRAP) --dev
@@ -48,4 +52,5 @@ lock: ## Pin every dependency again (needs uv): requirements*.lock, hashed, with
 	compile="$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$OWN"; \
 	$$compile pyproject.toml --group build -o requirements.lock && \
 	$$compile --group dev -c requirements.lock -o requirements-dev.lock && \
-	$$compile --group model --no-deps -o requirements-model.lock
+	$$compile --group model --no-deps -o requirements-model.lock && \
+	$$compile --group clients -o requirements-clients.lock

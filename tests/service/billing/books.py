@@ -22,7 +22,7 @@ from chassis.bus import Bus, connect
 from chassis.database import create_engine
 from contracts.gateway import REQUEST_SETTLED, RequestSettled, WindowAfter
 from contracts.outcomes import Outcome
-from contracts.quota import Granted, Window
+from contracts.quota import RESERVE, Continued, Granted, Reserve, Window
 from contracts.streams import BILLING_REQUESTS, Durable
 from devstack.database import Database
 from tests.service.billing.billing_process import Billing, a_settlement, settle
@@ -51,12 +51,31 @@ class Books:
         """The settlement of a request whose prompt quota holds; nobody is told yet."""
         request_id = uuid4()
         granted = await reserve(self.bus, account_id, request_id=request_id)
+        return self._settlement(granted, account_id, request_id, outcome)
+
+    async def continued(
+        self, account_id: UUID, turn_id: UUID, *, answers: int, ended_as: Outcome = Outcome.COMPLETED
+    ) -> RequestSettled:
+        """The settlement of a request that rides on the prompt of an earlier one; nobody is told yet."""
+        question = Reserve(
+            request_id=uuid4(),
+            account_id=account_id,
+            token_id=uuid4(),
+            gateway="gateway-1",
+            continues=Continued(turn_id=turn_id, answers=answers),
+        )
+        granted = await bus.ask(self.bus, RESERVE, question, timeout_seconds=10)
+        settled = self._settlement(granted, account_id, question.request_id, Outcome.CONTINUATION)
+        return settled.model_copy(update={"ended_as": ended_as})
+
+    def _settlement(self, granted: object, account_id: UUID, request_id: UUID, outcome: Outcome) -> RequestSettled:
         assert isinstance(granted, Granted)
         return a_settlement(
             outcome,
             request_id=request_id,
             account_id=account_id,
             turn_id=granted.turn.turn_id,
+            call=granted.turn.call,
             plan=granted.plan,
             day=granted.daily.starts_on,
             month=granted.monthly.starts_on,

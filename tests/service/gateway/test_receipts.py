@@ -139,7 +139,7 @@ async def test_a_receipt_says_all_that_the_ledger_line_knows(
             "model_served": "smart-route-mini",
             "endpoint": "chat/completions",
             "stream": False,
-            "turn": {"id": str(settled.turn_id), "call": 1},
+            "turn": {"id": str(settled.turn_id), "call": 1, "calls": 50},
             "started_at": settled.started_at.isoformat().replace("+00:00", "Z"),
             "ended_at": settled.ended_at.isoformat().replace("+00:00", "Z"),
             "timings": {"admitted_ms": 3.5, "first_content_ms": 20.25, "total_ms": 40.0},

@@ -7,7 +7,7 @@ from chassis.bus import Bus, ask, publish
 from contracts import cloudevents
 from contracts.gateway import REQUEST_SETTLED, RequestSettled, Timings, TokenUsage
 from contracts.outcomes import Outcome
-from contracts.quota import RENEW, RESERVE, Granted, Lease, Renew, Renewed, Reserve
+from contracts.quota import RENEW, RESERVE, Continued, Granted, Lease, Renew, Renewed, Reserve
 from devstack.database import Database
 from devstack.probes import until
 from tests.service.quota.scene import rows
@@ -29,6 +29,16 @@ async def held(bus: Bus, account_id: UUID, *, gateway: str = "gateway-1") -> Res
     question = a_reserve(account_id, gateway=gateway)
     reply = await ask(bus, RESERVE, question, timeout_seconds=5)
     assert isinstance(reply, Granted)
+    return question
+
+
+async def continued(bus: Bus, opener: Reserve, *, answers: int = 1) -> Reserve:
+    """Another request, which rides on the prompt of `opener`."""
+    continues = Continued(turn_id=opener.request_id, answers=answers)
+    question = opener.model_copy(update={"request_id": uuid4(), "continues": continues})
+    reply = await ask(bus, RESERVE, question, timeout_seconds=5)
+    assert isinstance(reply, Granted)
+    assert reply.turn.turn_id == opener.request_id
     return question
 
 

@@ -10,7 +10,7 @@ import psycopg
 
 from chassis.database import create_engine
 from devstack.database import Database
-from quota.domain import Ask, Decision, Held, Limits, Settlement, Terms
+from quota.domain import Ask, Continued, Decision, Held, Limits, Settlement, Terms
 from quota.lane import GroupCommit
 from quota.store import Accounts, Reservations, Store
 
@@ -23,6 +23,12 @@ TERMS = Terms(
 
 def an_ask(account_id: UUID, *, request_id: UUID | None = None, token_id: UUID | None = None) -> Ask:
     return Ask(account_id, request_id or uuid4(), token_id or uuid4(), "gateway-1")
+
+
+def a_continuation(of: Ask, answers: int = 1, *, token_id: UUID | None = None) -> Ask:
+    """The next call of the turn that `of` opened: it has the results of the tools that call `answers` asked for."""
+    continues = Continued(of.request_id, answers)
+    return Ask(of.account_id, uuid4(), token_id or uuid4(), "gateway-1", continues=continues)
 
 
 @asynccontextmanager
@@ -89,5 +95,6 @@ def outcomes(decisions: Sequence[Decision]) -> list[str]:
     return ["held" if isinstance(decision, Held) else decision.reason.value for decision in decisions]
 
 
-def settled(ask: Ask, sequence: int, outcome: str = "completed") -> Settlement:
-    return Settlement(ask.account_id, ask.request_id, sequence, outcome, outcome == "completed")
+def settled(ask: Ask, sequence: int, outcome: str = "completed", *, ended_as: str | None = None) -> Settlement:
+    is_charged = outcome == "completed"
+    return Settlement(ask.account_id, ask.request_id, sequence, outcome, is_charged, ended_as)

@@ -13,7 +13,7 @@ from contracts.quota import READ_BOOKS, AccountBooks, Books, ReadBooks, Reserve
 from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
 from tests.service.quota.quota_process import quota_here
-from tests.service.quota.requests import a_reserve, becomes, held, settle
+from tests.service.quota.requests import a_reserve, becomes, continued, held, settle
 from tests.service.quota.scene import rows, turn_clock
 
 SETTLED = "SELECT count(*) FROM quota.reservations WHERE outcome IS NOT NULL"
@@ -65,6 +65,24 @@ async def test_the_books_are_those_after_a_place_in_the_stream(database: Databas
     }
     assert as_of_now == {(1, 1, 1, 1)}
     assert {books.overdue for books in found} == {0}
+
+
+async def test_an_open_continuation_is_no_held_prompt_and_a_settled_one_is_a_settled_request(
+    database: Database, nats_url: str, bus: Bus
+) -> None:
+    async with quota_here(database, nats_url):
+        opener = await held(bus, uuid4())
+        first = await continued(bus, opener)
+        before = await of(bus, opener.account_id)
+        place = await settle(bus, first, Outcome.CONTINUATION)
+        await settle(bus, opener)
+        await becomes(database, SETTLED, [(2,)])
+        await continued(bus, opener, answers=2)
+        after = await of(bus, opener.account_id)
+        between = await of(bus, opener.account_id, through=place)
+    found = [(books.day_charged, books.day_settled, books.day_open) for books in (before, between, after)]
+    assert found == [(0, 0, 1), (0, 1, 0), (1, 2, 0)]
+    assert [(books.day_reserved, books.month_reserved) for books in (before, after)] == [(1, 1), (0, 0)]
 
 
 async def test_days_of_a_month_are_apart_and_their_sum_is_the_month(

@@ -12,7 +12,7 @@ from contracts.quota import RESERVE, Granted
 from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
 from tests.service.quota.quota_process import quota_here
-from tests.service.quota.requests import a_reserve, becomes, held, renew, settle, told
+from tests.service.quota.requests import a_reserve, becomes, continued, held, renew, settle, told
 from tests.service.quota.scene import rows
 
 LEASE, SWEEP = 1.0, 0.1
@@ -53,6 +53,26 @@ async def test_a_prompt_whose_gateway_died_comes_back_and_the_stream_says_why(
     assert settled.timings.total_ms >= LEASE * 1000
     assert settled.daily is not None
     assert (settled.daily.limit, settled.daily.used, settled.daily.remaining) == (200, 0, 200)
+
+
+async def test_a_continuation_whose_gateway_died_gives_no_prompt_back_and_can_be_asked_for_again(
+    database: Database, nats_url: str, bus: Bus
+) -> None:
+    async with quota_here(database, nats_url, lease_seconds=LEASE, sweep_seconds=SWEEP):
+        opener = await held(bus, uuid4())
+        await settle(bus, opener)
+        await becomes(database, WINDOWS, [(1, 0, 0)])
+        question = await continued(bus, opener)
+        await becomes(database, OUTCOMES, [("completed", True), ("expired", False)])
+        await becomes(database, "SELECT calls, answered FROM quota.turns", [(2, [])])
+        assert await rows(database, WINDOWS) == [(1, 0, 0)]
+        assert await rows(database, IN_FLIGHT) == [(0,)]
+        await continued(bus, opener)
+        settled = (await told(bus))[1]
+    assert (settled.request_id, settled.turn_id, settled.call) == (question.request_id, opener.request_id, 2)
+    assert (settled.outcome, settled.ended_as, settled.prompts) == (Outcome.EXPIRED, None, 0)
+    assert settled.daily is not None
+    assert (settled.daily.limit, settled.daily.used, settled.daily.remaining) == (200, 1, 199)
 
 
 async def test_a_renewed_prompt_stays_held_for_longer_than_its_lease(

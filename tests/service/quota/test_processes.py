@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
 from tests import commands
 from tests.service.quota.quota_process import metrics, plans_at_speed, replica, reserve, variables
+from tests.service.quota.requests import continued, held
 from tests.service.quota.scene import rows
 
 
@@ -55,6 +57,18 @@ async def test_three_processes_and_sixty_four_callers_hold_exactly_the_limit(
         ("day", 0, 200),
         ("month", 0, 200),
     }
+
+
+async def test_what_was_decided_is_counted_by_what_it_was(database: Database, nats_url: str) -> None:
+    async with replica(database, nats_url) as quota, connect(nats_url, name="t", instance="t") as bus:
+        opener = await held(bus, uuid4())
+        await continued(bus, opener)
+        await continued(bus, opener, answers=2)
+        await reserve(bus, opener.account_id, request_id=opener.request_id)
+        found = await metrics(quota)
+    lines = [line for line in found.splitlines() if line.startswith("smartroute_quota_reservations_total")]
+    counted = sorted((*re.findall(r'smartroute_admission="(\w+)"', line), line.rpartition(" ")[2]) for line in lines)
+    assert counted == [("continued", "2.0"), ("granted", "1.0"), ("replayed", "1.0")]
 
 
 async def test_a_process_that_is_told_to_stop_answers_what_it_was_asked(database: Database, nats_url: str) -> None:

@@ -305,6 +305,8 @@ async def test_the_runtime_role_cannot_rewrite_history(database: Database) -> No
             "DELETE FROM quota.windows",
             "UPDATE quota.windows SET starts_on = starts_on",
             "UPDATE quota.reservations SET day = day",
+            "UPDATE quota.reservations SET answers = answers",
+            "UPDATE quota.turns SET opened_at = opened_at",
             "DELETE FROM quota.blocked_tokens",
             "UPDATE quota.settlement_conflicts SET outcome = outcome",
             "CREATE OR REPLACE FUNCTION quota.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'",

@@ -20,6 +20,7 @@ from contracts.quota import (
     READ_USAGE,
     RESERVE,
     BlockToken,
+    Continued,
     Denied,
     Granted,
     ReadUsage,
@@ -106,6 +107,31 @@ async def test_a_grant_says_plan_turn_and_both_windows(database: Database, nats_
         "starts_on": date(2026, 3, 1),
         "resets_at": datetime(2026, 4, 1, tzinfo=UTC),
     }
+
+
+async def test_a_continuation_is_granted_as_the_next_call_of_its_turn_and_leaves_both_windows_as_they_are(
+    database: Database, nats_url: str, bus: Bus
+) -> None:
+    account_id, opener_id, request_id = uuid4(), uuid4(), uuid4()
+    async with quota_here(database, nats_url):
+        opened = await reserve(bus, account_id, request_id=opener_id)
+        question = Reserve(
+            request_id=request_id,
+            account_id=account_id,
+            token_id=uuid4(),
+            gateway="gateway-2",
+            continues=Continued(turn_id=opener_id, answers=1),
+        )
+        granted = await ask(bus, RESERVE, question, timeout_seconds=5)
+        other = question.model_copy(update={"request_id": uuid4()})
+        charged = await ask(bus, RESERVE, other, timeout_seconds=5)
+    assert isinstance(opened, Granted)
+    assert isinstance(granted, Granted)
+    assert isinstance(charged, Granted)
+    assert granted.turn.model_dump() == {"turn_id": opener_id, "call": 2, "calls": 50}
+    assert (granted.daily, granted.monthly) == (opened.daily, opened.monthly)
+    assert charged.turn.model_dump() == {"turn_id": other.request_id, "call": 1, "calls": 50}
+    assert charged.daily.used == 2
 
 
 async def test_a_denial_says_which_window_binds_and_what_both_hold(

@@ -17,9 +17,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from contracts.plans import Turns
 from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
-from quota.domain import Ask, Held, Limits, Refused, Settlement, Terms
+from quota.domain import FORGOTTEN_AFTER, Ask, Continued, Held, Limits, Settlement, Terms
 from quota.store import Grant
 from tests.service.quota.model import Account, Extra, Request
 from tests.service.quota.world import World, world
@@ -29,7 +30,11 @@ EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "12"))
 STEPS = 30
 GATEWAY = "gateway-1"
 
-LIMITS = {"free": Limits(3, 5), "plus": Limits(5, 7, in_flight=4), "unlimited": Limits(None, None)}
+LIMITS = {
+    "free": Limits(3, 5, turns=Turns(calls_per_turn=4, open_for_minutes=61)),
+    "plus": Limits(5, 7, in_flight=4, turns=Turns(calls_per_turn=6, open_for_minutes=30)),
+    "unlimited": Limits(None, None, turns=Turns(calls_per_turn=2, open_for_minutes=24 * 60)),
+}
 TERMS = Terms(version=1, default_plan="free", limits=LIMITS)
 START = datetime(2028, 2, 28, 20, tzinfo=UTC)  # a leap day and the end of a month are near
 
@@ -37,16 +42,21 @@ WINDOWS = """
 SELECT account_id, kind, starts_on, used, reserved, drawn FROM quota.windows WHERE account_id = ANY (%(accounts)s)
 """
 RESERVATIONS = """
-SELECT account_id, request_id, day, grant_id, lease_until, settled_sequence, charged
+SELECT account_id, request_id, day, grant_id, turn_id, call, answers, lease_until, settled_sequence, charged
 FROM quota.reservations WHERE account_id = ANY (%(accounts)s)
 """
 IN_FLIGHT = "SELECT account_id, in_flight FROM quota.accounts WHERE account_id = ANY (%(accounts)s)"
 GRANTS = "SELECT account_id, grant_id, taken, prompts FROM quota.grants WHERE account_id = ANY (%(accounts)s)"
 
+TURNS = "SELECT account_id, turn_id, opened_at, calls, answered FROM quota.turns WHERE account_id = ANY (%(accounts)s)"
+
 accounts = st.sampled_from([0, 0, 0, 1])
 tokens = st.sampled_from([0, 0, 0, 0, 1, 2])
 outcomes = st.sampled_from(["completed", "completed", "empty", "client_gone_early"])
 any_ = st.integers(0, 10_000)
+
+Told = tuple[str, str | None]
+"""An outcome, and what it would have been as a first call."""
 
 
 class Prompts(RuleBasedStateMachine):
@@ -59,7 +69,7 @@ class Prompts(RuleBasedStateMachine):
         self.tokens = [uuid4() for _ in range(3)]
         self.blocked: set[UUID] = set()
         self.requests: list[Request] = []
-        self.stream: list[tuple[Request, str]] = []
+        self.stream: list[tuple[Request, Told]] = []
         self.delivered: set[int] = set()
         self.base = quota.next_sequence
         self.now = START
@@ -105,37 +115,56 @@ class Prompts(RuleBasedStateMachine):
         """After a lost reply, or before the first one arrived."""
         self._reserve([self.pick(number) for number in which])
 
+    @precondition(lambda self: self.requests)
+    @rule(
+        asked=st.lists(st.tuples(any_, st.sampled_from([0, 0, 0, 1, 2, 5]), tokens), min_size=1, max_size=4),
+        others=st.lists(tokens, max_size=2),
+        again=st.lists(any_, max_size=1),
+    )
+    def carry_on(self, asked: list[tuple[int, int, int]], others: list[int], again: list[int]) -> None:
+        """Agents come back with the results of their tools, among others; `back` says to how old a call."""
+        batch: list[Request] = []
+        for number, back, token in asked:
+            of = self.pick(number)
+            asks_on = Continued(of.turn_id, self.account_of(of).calls(of.turn_id) - back)
+            batch.append(Request(of.account_id, uuid4(), self.tokens[token], asks_on))
+        batch += [Request(self.ids[0], uuid4(), self.tokens[token]) for token in others]
+        self._reserve(batch + [self.pick(number) for number in again])
+
     def _reserve(self, requests: list[Request]) -> None:
-        asks = [Ask(one.account_id, one.request_id, one.token_id, GATEWAY) for one in requests]
+        asks = [Ask(one.account_id, one.request_id, one.token_id, GATEWAY, continues=one.asks_on) for one in requests]
         decisions = self.quota.reserve(asks, TERMS)
-        expected: dict[UUID, str] = {}
-        for request in requests:
-            if request.request_id in expected:
-                continue
-            if request not in self.requests:
-                self.requests.append(request)
-            if request.is_reserved:
-                expected[request.request_id] = "held"
-                continue
-            account = self.account_of(request)
-            limits = LIMITS[account.plan(self.now)]
-            is_blocked = request.token_id in self.blocked
-            reason = account.reserve(request, limits, self.now, is_blocked=is_blocked)
-            if reason is None:
-                request.lease_until = self.now + timedelta(seconds=LEASE_SECONDS)
-            expected[request.request_id] = "held" if reason is None else reason.value
+        unique = list({request.request_id: request for request in requests}.values())
+        self.requests += [request for request in unique if request not in self.requests]
+        expected = {one.request_id: one.call for one in unique if one.is_reserved} | self._admit(unique)
         for request, decision in zip(requests, decisions, strict=True):
-            got = "held" if isinstance(decision, Held) else decision.reason.value
+            got = decision.call if isinstance(decision, Held) else decision.reason.value
             assert got == expected[request.request_id]
-            assert isinstance(decision, Held | Refused)
+            if isinstance(decision, Held):
+                assert decision.turn_id == request.turn_id
+
+    def _admit(self, requests: list[Request]) -> dict[UUID, int | str]:
+        """The call of each that is new, or why it is refused."""
+        found: dict[UUID, int | str] = {}
+        for account in self.accounts:
+            new = [one for one in requests if not one.is_reserved and one.account_id == account.account_id]
+            admitted = account.admit(new, LIMITS[account.plan(self.now)], self.now, blocked=self.blocked)
+            for request, reason in admitted:
+                if reason is None:
+                    request.lease_until = self.now + timedelta(seconds=LEASE_SECONDS)
+                found[request.request_id] = request.call if reason is None else reason.value
+        return found
 
     @precondition(lambda self: self.requests)
-    @rule(which=any_, outcome=outcomes)
-    def gateway_settles(self, which: int, outcome: str) -> None:
-        """Once for each request, whether quota knows it (yet) or not."""
+    @rule(which=any_, outcome=outcomes, is_old=st.booleans())
+    def gateway_settles(self, which: int, outcome: str, is_old: bool = False) -> None:
+        """Once for each request, whether quota knows it (yet) or not. An old gateway does not say how it ended."""
         request = self.pick(which)
-        if not any(one is request and told != "expired" for one, told in self.stream):
-            self.stream.append((request, outcome))
+        if not any(one is request and told != "expired" for one, (told, _) in self.stream):
+            told: Told = (outcome, None)
+            if request.continues is not None:
+                told = ("continuation", None if is_old else outcome)
+            self.stream.append((request, told))
 
     @precondition(lambda self: any(request.is_open for request in self.requests))
     @rule(outcome=outcomes)
@@ -159,14 +188,14 @@ class Prompts(RuleBasedStateMachine):
     def _deliver(self, sequences: list[int]) -> None:
         batch = []
         for sequence in sequences:
-            request, outcome = self.stream[sequence - self.base - 1]
+            request, (outcome, ended_as) = self.stream[sequence - self.base - 1]
             charged = outcome == "completed"
-            batch.append(Settlement(request.account_id, request.request_id, sequence, outcome, charged))
+            batch.append(Settlement(request.account_id, request.request_id, sequence, outcome, charged, ended_as))
         self.quota.settle(batch)
         self.delivered |= set(sequences)
         for settlement in batch:
             request = self.stream[settlement.sequence - self.base - 1][0]
-            request.told[settlement.sequence] = settlement.outcome
+            request.told[settlement.sequence] = (settlement.outcome, settlement.ended_as)
         for settlement in batch:
             request = self.stream[settlement.sequence - self.base - 1][0]
             request.decide()
@@ -183,15 +212,17 @@ class Prompts(RuleBasedStateMachine):
         for one in overdue:
             request = mine[one.request_id]
             assert (one.kept is None) == (not request.told)
+            assert one.call == request.call
             if one.kept is not None:
                 self.quota.settle([one.kept], folded_through=self.floor)
                 request.decide(folded_through=self.floor)
                 continue
-            if not any(known is request and told == "expired" for known, told in self.stream):
-                self.stream.append((request, "expired"))  # a second one is dropped by the stream
+            if not any(known is request and told == "expired" for known, (told, _) in self.stream):
+                self.stream.append((request, ("expired", None)))  # a second one is dropped by the stream
             moved = [(one.account_id, one.request_id)]
             self.quota.run(self.quota.leases.move_on(moved, lease_seconds=LEASE_SECONDS))
             request.lease_until = self.now + timedelta(seconds=LEASE_SECONDS)
+        self.quota.run(self.quota.turns.forget(limit=100))
 
     @precondition(lambda self: self.requests)
     @rule(which=st.lists(any_, min_size=1, max_size=4, unique=True), gateway=st.sampled_from([GATEWAY, "other"]))
@@ -276,14 +307,19 @@ class Prompts(RuleBasedStateMachine):
     @invariant()
     def reservations_are_as_the_model_has_them(self) -> None:
         found = {
-            (request_id, day, grant_id, sequence, charged, lease_until if sequence is None else None)
-            for _, request_id, day, grant_id, lease_until, sequence, charged in self.quota.rows(RESERVATIONS, self.ids)
+            (request_id, day, grant_id, turn_id, call, answers, sequence, charged, None if sequence else lease_until)
+            for _, request_id, day, grant_id, turn_id, call, answers, lease_until, sequence, charged in self.quota.rows(
+                RESERVATIONS, self.ids
+            )
         }
         expected = {
             (
                 request.request_id,
                 request.day,
                 request.grant_id,
+                request.turn_id,
+                request.call,
+                request.continues.answers if request.continues else None,
                 request.winner,
                 None if request.winner is None else request.is_used,
                 request.lease_until if request.winner is None else None,
@@ -292,6 +328,19 @@ class Prompts(RuleBasedStateMachine):
             if request.is_reserved
         }
         assert found == expected
+
+    @invariant()
+    def turns_are_sums_over_their_calls(self) -> None:
+        found = {
+            (account_id, turn_id): (opened_at, calls, sorted(answered))
+            for account_id, turn_id, opened_at, calls, answered in self.quota.rows(TURNS, self.ids)
+        }
+        for account in self.accounts:
+            for turn_id, expected in account.turns().items():
+                assert [one.call for one in account.rides(turn_id)] == list(range(2, expected[1] + 1))
+                is_old = self.now - expected[0] > FORGOTTEN_AFTER
+                assert found.pop((account.account_id, turn_id), expected if is_old else None) == expected
+        assert found == {}
 
     @invariant()
     def no_window_and_no_grant_ever_holds_more_than_was_allowed(self) -> None:
@@ -317,6 +366,7 @@ class Prompts(RuleBasedStateMachine):
                 assert request.winner == self.base + 1 + min(places)
         self.counters_are_sums_over_requests()
         self.reservations_are_as_the_model_has_them()
+        self.turns_are_sums_over_their_calls()
 
 
 def _after(kind: str, starts_on: date) -> date:

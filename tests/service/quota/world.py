@@ -12,7 +12,7 @@ import psycopg
 from chassis.database import create_engine
 from devstack.database import Database
 from quota.domain import Ask, Decision, Overdue, Settlement, Terms
-from quota.store import Accounts, Grant, Leases, Reservations, Store
+from quota.store import Accounts, Grant, Leases, Reservations, Store, Turns
 
 ResultT = TypeVar("ResultT")
 
@@ -29,6 +29,7 @@ class World:
         self.engine = create_engine(database.url("quota"))
         self.reservations = Reservations(database.url("quota"), lease_seconds=lease_seconds)
         self.store, self.leases, self.accounts = Store(self.engine), Leases(self.engine), Accounts(self.engine)
+        self.turns = Turns(self.engine)
 
     def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         return self._runner.run(work)

@@ -52,20 +52,37 @@ def test_a_finished_environment_is_left_alone_and_silent(tmp_path: Path) -> None
 def test_only_the_parts_that_changed_are_missing(tmp_path: Path) -> None:
     _finished(tmp_path / "venv", "base", "members")
     environment = bootstrap.Environment(tmp_path / "venv")
-    assert environment.lacks(["base"]) == []
-    assert environment.lacks(["base", "dev", "model"]) == ["dev", "model"]
+    assert environment.lacks(["base", "members"]) == []
+    assert environment.lacks(["base", "members", "dev", "model"]) == ["dev", "model"]
 
 
 def test_an_environment_whose_python_has_gone_is_made_anew(tmp_path: Path) -> None:
     _finished(tmp_path / "venv", "base", "members")
     (tmp_path / "venv/bin/python").unlink()
-    assert bootstrap.Environment(tmp_path / "venv").lacks(["base"]) == ["base", "members"]
+    assert bootstrap.Environment(tmp_path / "venv").lacks(["base", "members"]) == ["base", "members"]
+
+
+def test_the_clients_are_made_anew_when_the_list_of_node_packages_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _finished(tmp_path / "clients", "clients", "npm")
+    environment = bootstrap.Environment(tmp_path / "clients")
+    assert environment.lacks(["clients", "npm"]) == []
+    (tmp_path / "package.json").write_text("{}")
+    monkeypatch.setattr(bootstrap, "NODE_CLIENTS", tmp_path / "package.json")
+    assert environment.lacks(["clients", "npm"]) == ["npm"]
+
+
+def test_every_node_client_is_named_with_one_exact_version() -> None:
+    named = json.loads(bootstrap.NODE_CLIENTS.read_text())["dependencies"]
+    assert named
+    assert [name for name, version in named.items() if not version.replace(".", "").isdigit()] == []
 
 
 def test_a_damaged_stamp_means_install_again(tmp_path: Path) -> None:
     _finished(tmp_path / "venv", "base", "members")
     (tmp_path / "venv" / bootstrap.STAMPS).write_text("{")
-    assert bootstrap.Environment(tmp_path / "venv").lacks(["base"]) == ["base", "members"]
+    assert bootstrap.Environment(tmp_path / "venv").lacks(["base", "members"]) == ["base", "members"]
 
 
 def test_a_folder_that_is_no_environment_is_not_touched(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def _a_workspace(folder: Path, *, lock: str) -> Path:
     (folder / "services/quota").mkdir(parents=True)
     (folder / "libs").mkdir()
     (folder / "pyproject.toml").write_text(
-        '[dependency-groups]\nbuild = ["uv_build"]\nmodel = []\ndev = ["anyio>=4"]\n'
+        '[dependency-groups]\nbuild = ["uv_build"]\nmodel = []\nclients = []\ndev = ["anyio>=4"]\n'
         '[tool.uv]\nconstraint-dependencies = ["httpx>=1", "anyio>=4.1"]\n',
         encoding="utf-8",
     )
@@ -63,7 +63,8 @@ def _a_workspace(folder: Path, *, lock: str) -> Path:
     )
     for name in ("requirements.lock", "requirements-dev.lock"):
         (folder / name).write_text(lock, encoding="utf-8")
-    (folder / "requirements-model.lock").write_text("", encoding="utf-8")
+    for name in ("requirements-model.lock", "requirements-clients.lock"):
+        (folder / name).write_text("", encoding="utf-8")
     return folder
 
 

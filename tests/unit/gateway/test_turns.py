@@ -7,6 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.quota import Continued
 from gateway.turns import LENGTH, MAX_PLACE, PREFIX, ToolCall, ToolCallIds
 
 ACCOUNT, OTHER = UUID(int=1), UUID(int=2)
@@ -73,3 +74,30 @@ def test_padding_or_another_spelling_of_the_same_bytes_is_refused() -> None:
     ]
     assert len(spellings) == 4
     assert [spelling for spelling in spellings if IDS.verify(spelling, account_id=ACCOUNT)] == [value]
+
+
+def minted(*calls: ToolCall, account_id: UUID = ACCOUNT) -> list[str]:
+    return [IDS.mint(call, account_id=account_id) for call in calls]
+
+
+def test_answered_calls_of_one_turn_continue_it_from_the_latest_call() -> None:
+    turn = UUID(int=9)
+    answered = minted(ToolCall(turn, 2, 0), ToolCall(turn, 3, 1), ToolCall(turn, 3, 0))
+    assert IDS.continued(answered, account_id=ACCOUNT) == Continued(turn_id=turn, answers=3)
+
+
+def test_one_id_that_is_not_ours_or_of_another_turn_makes_it_a_new_turn() -> None:
+    good = minted(ToolCall(UUID(int=9), 1, 0))
+    assert IDS.continued([], account_id=ACCOUNT) is None
+    assert IDS.continued([*good, "call_of_somebody"], account_id=ACCOUNT) is None
+    assert IDS.continued([*good, *minted(ToolCall(UUID(int=8), 1, 0))], account_id=ACCOUNT) is None
+    assert IDS.continued([*good, *minted(ToolCall(UUID(int=9), 1, 1), account_id=OTHER)], account_id=ACCOUNT) is None
+    assert IDS.continued(good, account_id=OTHER) is None
+
+
+@given(st.integers(0, LENGTH - 1), st.sampled_from("AZaz09-_"))
+def test_twenty_forged_variants_and_more_continue_nothing(place: int, letter: str) -> None:
+    (good,) = minted(ToolCall(UUID(int=9), 1, 0))
+    forged = good[:place] + letter + good[place + 1 :]
+    if forged != good:
+        assert IDS.continued([forged], account_id=ACCOUNT) is None

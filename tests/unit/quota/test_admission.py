@@ -35,9 +35,10 @@ def standing(
     in_flight: int = 0,
     is_blocked: bool = False,
     is_suspended: bool = False,
+    is_riding: bool = False,
 ) -> Standing:
     windows = Windows(DAY, MONTH, Counts(daily, 0), Counts(monthly, 0), extra)
-    return Standing(windows, in_flight, 4 * 15_000_000, is_blocked=is_blocked, is_suspended=is_suspended)
+    return Standing(windows, in_flight, 4 * 15_000_000, is_blocked, is_suspended, is_riding)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,9 @@ def standing(
         (standing(daily=5, monthly=8, in_flight=3, extra=1), Refusal.TOO_MANY_IN_FLIGHT),
         (standing(in_flight=3), Refusal.TOO_MANY_IN_FLIGHT),
         (standing(in_flight=2), Refusal.TOO_MANY_A_MINUTE),
+        (standing(daily=5, in_flight=3, is_riding=True, is_suspended=True), Refusal.ACCOUNT_SUSPENDED),
+        (standing(daily=5, in_flight=3, is_riding=True), Refusal.TOO_MANY_IN_FLIGHT),
+        (standing(daily=5, in_flight=2, is_riding=True), Refusal.TOO_MANY_A_MINUTE),
     ],
 )
 def test_a_refusal_names_the_token_the_account_the_day_the_month_and_only_then_the_speed(

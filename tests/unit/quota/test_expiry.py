@@ -73,6 +73,13 @@ def test_its_windows_are_those_of_now_without_its_own_prompt() -> None:
     assert (settled.monthly.limit, settled.monthly.used, settled.monthly.remaining) == (30_000, 30_002, 0)
 
 
+def test_a_continuation_gives_no_prompt_back() -> None:
+    settled = expired(replace(OVERDUE, turn_id=UUID(int=9), call=4), CATALOGUE, settled_by="quota-1")
+    assert (settled.turn_id, settled.call, settled.outcome) == (UUID(int=9), 4, Outcome.EXPIRED)
+    assert settled.daily is not None
+    assert (settled.daily.used, settled.daily.remaining) == (13, 2987)
+
+
 @pytest.mark.parametrize(("is_grant_live", "limit", "remaining"), [(True, 3002, 2), (False, 3001, 1)])
 def test_a_drawn_prompt_goes_back_to_its_grant_while_that_lives(
     is_grant_live: bool, limit: int, remaining: int

@@ -1,18 +1,20 @@
 """All orders of the messages of one request, against the rules of the fold: the same stream, the same end."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from enum import Enum, auto
 from uuid import UUID
 
 import pytest
 
-from quota.domain import Change, Hold, Objection, Settlement, fold
+from quota.domain import Change, Continued, Effect, Hold, Objection, Settlement, effect, fold
 from tests.orderings import orderings
 
-ACCOUNT, REQUEST, GRANT = (UUID(int=number) for number in (1, 2, 3))
+ACCOUNT, REQUEST, GRANT, TURN = (UUID(int=number) for number in (1, 2, 3, 4))
 DAY = date(2026, 2, 28)
-HELD = Change(used=0, reserved=1, drawn=1)
+PROMPT = Hold(ACCOUNT, REQUEST, DAY, DAY.replace(day=1), winner=None, grant_id=GRANT)
+RIDE = Hold(ACCOUNT, REQUEST, DAY, DAY.replace(day=1), winner=None, continues=Continued(TURN, 3))
 
 
 class Step(Enum):
@@ -27,13 +29,15 @@ class Step(Enum):
 class Quota:
     """The rows of one request, changed by the real rules only, as the store does it."""
 
-    def __init__(self, stream: Mapping[Step, Settlement]) -> None:
+    def __init__(self, stream: Mapping[Step, Settlement], reserved: Hold = PROMPT) -> None:
         self.stream = stream
+        self.reserved = reserved
         self.hold: Hold | None = None
         self.kept: dict[int, Settlement] = {}
         self.counts = Change()
         self.in_flight = 0
         self.taken = 0
+        self.answered = 0
         self.was_given_back = False
         self.delivered: set[int] = set()
 
@@ -45,8 +49,10 @@ class Quota:
     def take(self, step: Step) -> None:
         if step is Step.RESERVED:
             if self.hold is None:
-                self.hold = Hold(ACCOUNT, REQUEST, DAY, DAY.replace(day=1), winner=None, grant_id=GRANT)
-                self.counts, self.in_flight, self.taken = HELD, 1, 1
+                self.hold = self.reserved
+                held = effect(self.hold)
+                self.counts, self.in_flight, self.answered = held.windows, held.in_flight, held.answered
+                self.taken = held.windows.drawn
         elif step is Step.SWEPT:
             if self.kept:
                 self._fold(self.kept[min(self.kept)], folded_through=self.floor)
@@ -59,7 +65,7 @@ class Quota:
         if self.hold is not None:
             is_open = self.hold.winner is None
             kept = tuple(self.kept[number] for number in sorted(self.kept)) if is_open else ()
-            holds = [Hold(ACCOUNT, REQUEST, DAY, DAY.replace(day=1), self.hold.winner, GRANT, kept)]
+            holds = [replace(self.reserved, winner=self.hold.winner, kept=kept)]
         folded = fold(holds, [settlement], folded_through=folded_through)
         for change in folded.changes.values():
             assert change == next(iter(folded.changes.values())), "the day and the month change alike"
@@ -67,15 +73,16 @@ class Quota:
             self.counts += folded.changes[ACCOUNT, "day", DAY]
         self.in_flight += folded.accounts.get(ACCOUNT, 0)
         self.taken += folded.grants.get((ACCOUNT, GRANT), 0)
+        self.answered += folded.turns.get((ACCOUNT, Continued(TURN, 3)), 0)
         self.hold = folded.settled[0] if folded.settled else self.hold
         self.kept |= {conflict.settlement.sequence: conflict.settlement for conflict in folded.conflicts}
-        is_back = self.hold is not None and self.counts == Change()
-        assert is_back or not self.was_given_back, "a prompt that was given back must not be charged after all"
+        is_back = self.hold is not None and self.counts == Change() and not self.answered
+        assert is_back or not self.was_given_back, "what was given back must not be taken after all"
         self.was_given_back = is_back
 
 
-def a_settlement(sequence: int, outcome: str) -> Settlement:
-    return Settlement(ACCOUNT, REQUEST, sequence, outcome, outcome == "completed")
+def a_settlement(sequence: int, outcome: str, ended_as: str | None = None) -> Settlement:
+    return Settlement(ACCOUNT, REQUEST, sequence, outcome, outcome == "completed", ended_as)
 
 
 def streams() -> Iterator[Mapping[Step, Settlement]]:
@@ -105,6 +112,55 @@ def test_every_order_of_the_messages_of_a_request_ends_as_the_stream_says(stream
         assert losers <= quota.kept.keys(), order
         number += 1
     assert number > 20
+
+
+def rides() -> Iterator[Mapping[Step, Settlement]]:
+    """What REQUESTS can hold of one continuation; the last one is what a gateway must not tell of it."""
+    for outcome, ended_as in (("continuation", "completed"), ("continuation", "empty"), ("continuation", None)):
+        yield {Step.GATEWAY: a_settlement(1, outcome, ended_as)}
+        yield {Step.GATEWAY: a_settlement(1, outcome, ended_as), Step.SWEEPER: a_settlement(2, "expired")}
+        yield {Step.SWEEPER: a_settlement(1, "expired"), Step.GATEWAY: a_settlement(2, outcome, ended_as)}
+    yield {Step.GATEWAY: a_settlement(1, "completed"), Step.SWEEPER: a_settlement(2, "expired")}
+
+
+@pytest.mark.parametrize(
+    "stream", list(rides()), ids=lambda stream: "-".join(f"{one.outcome}_{one.ended_as}" for one in stream.values())
+)
+def test_every_order_of_the_messages_of_a_continuation_leaves_its_call_answered_or_free_as_the_stream_says(
+    stream: Mapping[Step, Settlement],
+) -> None:
+    told = list(stream)
+    first = min(stream.values(), key=lambda settlement: settlement.sequence)
+    is_delivered = first.outcome != "expired" and first.ended_as != "empty"
+    number = 0
+    for order in orderings([Step.RESERVED, Step.SWEPT, *told], redelivered=[Step.SWEPT, *told]):
+        quota = Quota(stream, RIDE)
+        for step in (*order, Step.SWEPT):
+            quota.take(step)
+            assert (quota.counts, quota.taken) == (Change(), 0), order
+        assert quota.hold is not None, order
+        assert quota.hold.winner is not None, order
+        assert (quota.hold.winner.sequence, quota.hold.winner.is_charged) == (1, False), order
+        assert (quota.in_flight, quota.answered) == (0, int(is_delivered)), order
+        losers = {one.sequence for one in stream.values()} - {first.sequence}
+        assert losers <= quota.kept.keys(), order
+        number += 1
+    assert number > 20
+
+
+def test_a_continuation_is_in_flight_and_answers_its_call_while_it_is_open() -> None:
+    assert effect(RIDE) == Effect(Change(), in_flight=1, answered=1)
+    delivered = fold([RIDE], [a_settlement(1, "continuation", "client_gone_late")])
+    failed = fold([RIDE], [a_settlement(1, "continuation", "client_gone_early")])
+    assert (delivered.changes, delivered.accounts, delivered.turns) == ({}, {ACCOUNT: -1}, {})
+    assert (failed.changes, failed.accounts, failed.turns) == ({}, {ACCOUNT: -1}, {(ACCOUNT, Continued(TURN, 3)): -1})
+
+
+def test_a_redelivered_end_of_a_continuation_changes_nothing() -> None:
+    for settlement in (a_settlement(1, "continuation"), a_settlement(1, "completed")):
+        (settled,) = fold([RIDE], [settlement]).settled
+        again = fold([settled], [settlement])
+        assert (again.settled, again.conflicts) == ([], [])
 
 
 def test_settlements_of_a_request_that_is_never_reserved_are_kept_in_every_order() -> None:

@@ -6,7 +6,7 @@ from contracts.billing import PROMPTS_GRANTED, READ_RECEIPT, SUBSCRIPTION_CHANGE
 from contracts.endpoint import Event, Rpc, Signal
 from contracts.gateway import ACCOUNT_OPENED, ATTEMPTS_FINISHED, REQUEST_SETTLED, TOKEN_REVOKED
 from contracts.quota import BLOCK_TOKEN, READ_BOOKS, READ_USAGE, RENEW, RESERVE, SUSPEND_ACCOUNT
-from contracts.router import CHOOSE
+from contracts.router import CHOOSE, DESCRIBE
 
 RPCS: tuple[Rpc[Any, Any], ...] = (
     RESERVE,
@@ -16,6 +16,7 @@ RPCS: tuple[Rpc[Any, Any], ...] = (
     SUSPEND_ACCOUNT,
     READ_BOOKS,
     CHOOSE,
+    DESCRIBE,
     READ_RECEIPT,
 )
 EVENTS: tuple[Event[Any], ...] = (REQUEST_SETTLED, ACCOUNT_OPENED, SUBSCRIPTION_CHANGED, PROMPTS_GRANTED)

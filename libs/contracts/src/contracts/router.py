@@ -48,6 +48,7 @@ class Dialect(Message):
     `system_role`: what instructions are called, `user` where a template has neither of the others. `merges_system`: one
     system message only, and that first. `takes_parallel_calls`: several tool calls at once. `output_cap_field`: the
     name of the cap in chat requests. `replays_reasoning`: thoughts are sent back with the tool calls they led to.
+    `thinks_adaptively`: an Anthropic model that decides itself how long it thinks.
     """
 
     system_role: Literal["developer", "system", "user"] = "system"
@@ -58,6 +59,7 @@ class Dialect(Message):
     replays_reasoning: bool = False
     takes_images: bool = True
     takes_schema: bool = True
+    thinks_adaptively: bool = False
 
 
 class Prices(Message):
@@ -109,5 +111,44 @@ CHOOSE: Rpc[Choose, ChooseReply] = Rpc(
     request=Choose,
     reply=TypeAdapter(Annotated[ChooseReply, Field(discriminator="outcome")]),
     description="The ordered upstream targets of a request, by plan and alias.",
+    asked_by=("gateway",),
+)
+
+
+class Describe(Message):
+    """Ask what can be expected of every alias, or of one."""
+
+    alias: str | None = None
+
+
+class AliasCard(Message):
+    """What an alias can do, whichever of its targets serves: windows in tokens, of the smallest target; None: unknown.
+
+    What at least one of its targets takes, the alias takes: requests that need it go there.
+    """
+
+    alias: str
+    context_window: int | None
+    max_output_tokens: int | None
+    takes_tools: bool
+    takes_parallel_calls: bool
+    takes_images: bool
+    takes_schema: bool
+    replays_reasoning: bool
+
+
+class Described(Message):
+    outcome: Literal["described"] = "described"
+    profiles_version: int
+    cards: tuple[AliasCard, ...]
+
+
+DescribeReply = Described | Failure
+
+DESCRIBE: Rpc[Describe, DescribeReply] = Rpc(
+    subject="router.v1.describe",
+    request=Describe,
+    reply=TypeAdapter(Annotated[DescribeReply, Field(discriminator="outcome")]),
+    description="What every alias can do, for the list of models.",
     asked_by=("gateway",),
 )

@@ -13,7 +13,7 @@ from uuid import UUID
 from chassis import failpoints
 from chassis.watched import Watched
 from contracts.plans import PlanCatalogue
-from contracts.quota import Denied, Granted, Lease, Reserve, Window
+from contracts.quota import Continued, Denied, Granted, Lease, Reserve, Window
 from contracts.router import Choose, Chosen, Unroutable
 from gateway.domain import Caller, binding_window, spelled_duration, whole_seconds
 from gateway.errors import AccountSuspended, AllowanceSpent, AuthenticationFailed, GatewayError, SpeedExceeded
@@ -35,6 +35,36 @@ class Admission:
     chosen: Chosen | None
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request wants. `continues` is the turn that it proves to belong to, `session` what its client says."""
+
+    request_id: UUID
+    alias: str
+    endpoint: str
+    is_stream: bool
+    continues: Continued | None = None
+    session: tuple[str, ...] = ()
+
+    @property
+    def affinity(self) -> tuple[str, ...]:
+        """What the request belongs to, the closest first."""
+        return self.session if self.continues is None else (str(self.continues.turn_id), *self.session)
+
+    def reserve(self, caller: Caller, *, gateway: str) -> Reserve:
+        """The ask for its prompt."""
+        return Reserve(
+            request_id=self.request_id,
+            account_id=caller.account_id,
+            token_id=caller.token_id,
+            gateway=gateway,
+            alias=self.alias,
+            endpoint=self.endpoint,
+            is_stream=self.is_stream,
+            continues=self.continues,
+        )
+
+
 class Desk:
     """Admits requests. One per process."""
 
@@ -45,26 +75,15 @@ class Desk:
         self._instance = instance
         self._plan_of: OrderedDict[UUID, str] = OrderedDict()
 
-    async def admit(
-        self, caller: Caller, *, request_id: UUID, alias: str, endpoint: str, is_stream: bool
-    ) -> Admission | Denied:
+    async def admit(self, caller: Caller, wish: Wish) -> Admission | Denied:
         """Quota's word and the router's. Raises `PeerAway` when quota has none: what it may hold then is given up.
 
         Not to be cancelled: a reservation that nobody waits for would never be settled.
         """
-        reserve = Reserve(
-            request_id=request_id,
-            account_id=caller.account_id,
-            token_id=caller.token_id,
-            gateway=self._instance,
-            alias=alias,
-            endpoint=endpoint,
-            is_stream=is_stream,
-        )
         guess = self._plan_of.get(caller.account_id, self._plans.value.default_plan)
-        asking = asyncio.create_task(self._choose(request_id, plan=guess, alias=alias), name="choose")
+        asking = asyncio.create_task(self._choose(wish, plan=guess), name="choose")
         try:
-            reply = await self._reserve(reserve)
+            reply = await self._reserve(wish.reserve(caller, gateway=self._instance))
         except PeerAway:
             asking.cancel()
             raise
@@ -73,7 +92,7 @@ class Desk:
         if isinstance(reply, Denied):
             return reply
         if reply.plan != guess:
-            chosen = await self._choose(request_id, plan=reply.plan, alias=alias)
+            chosen = await self._choose(wish, plan=reply.plan)
         return Admission(reply, chosen)
 
     async def _reserve(self, reserve: Reserve) -> Granted | Denied:
@@ -107,9 +126,10 @@ class Desk:
         except KeyError:
             return asked
 
-    async def _choose(self, request_id: UUID, *, plan: str, alias: str) -> Chosen | None:
+    async def _choose(self, wish: Wish, *, plan: str) -> Chosen | None:
+        choose = Choose(request_id=wish.request_id, plan=plan, alias=wish.alias, affinity=wish.affinity)
         try:
-            reply = await self._peers.choose(Choose(request_id=request_id, plan=plan, alias=alias))
+            reply = await self._peers.choose(choose)
         except PeerAway:
             return None
         return None if isinstance(reply, Unroutable) or not reply.candidates else reply

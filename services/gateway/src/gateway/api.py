@@ -15,8 +15,9 @@ from contracts.plans import PlanCatalogue
 from gateway.edge import Edge, Limits, RawRoute
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, RequestInvalid
 from gateway.handlers.caller import Dependency
-from gateway.handlers.models import build_models
+from gateway.handlers.models import ReadCards, build_models
 from gateway.handlers.receipts import ReadReceipt, build_receipts
+from gateway.handlers.responses import DeleteResponse, ReadResponse, build_responses
 from gateway.handlers.usage import ReadUsage, build_usage
 from gateway.http import error_body
 
@@ -30,14 +31,25 @@ def build_api(
     caller: Dependency,
     *,
     plans: Callable[[], PlanCatalogue],
+    read_cards: ReadCards,
     read_usage: ReadUsage,
     read_receipt: ReadReceipt,
+    read_response: ReadResponse,
+    delete_response: DeleteResponse,
     hot: Mapping[str, ASGIApp],
     limits: Limits,
 ) -> Edge:
     """`hot` are the raw endpoints that are posted to, by their path below the base path."""
     raw = {f"{base}{path}": RawRoute("POST", app) for base in BASE_PATHS for path, app in hot.items()}
-    rare = build_rare(caller, plans=plans, read_usage=read_usage, read_receipt=read_receipt)
+    rare = build_rare(
+        caller,
+        plans=plans,
+        read_cards=read_cards,
+        read_usage=read_usage,
+        read_receipt=read_receipt,
+        read_response=read_response,
+        delete_response=delete_response,
+    )
     return Edge(rare, raw=raw, limits=limits)
 
 
@@ -45,16 +57,20 @@ def build_rare(
     caller: Dependency,
     *,
     plans: Callable[[], PlanCatalogue],
+    read_cards: ReadCards,
     read_usage: ReadUsage,
     read_receipt: ReadReceipt,
+    read_response: ReadResponse,
+    delete_response: DeleteResponse,
     bases: Sequence[str] = BASE_PATHS,
 ) -> FastAPI:
     """What goes through FastAPI. Its own pages are off: the description is `openapi.json`, kept with the code."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY)
     for base in bases:
-        app.include_router(build_models(caller, plans, prefix=base))
+        app.include_router(build_models(caller, plans, read_cards, prefix=base))
         app.include_router(build_usage(caller, read_usage, prefix=base))
-        app.include_router(build_receipts(caller, read_receipt, prefix=base))
+        app.include_router(build_receipts(caller, read_receipt, plans, prefix=base))
+        app.include_router(build_responses(caller, read_response, delete_response, prefix=base))
     app.add_exception_handler(GatewayError, _on_gateway_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)

@@ -19,11 +19,12 @@ from gateway import accounts
 from gateway.admission import Desk
 from gateway.api import build_api
 from gateway.auth import Authenticator
+from gateway.cards import Cards
 from gateway.claims import ClaimLimits, Claims
 from gateway.edge import Limits
 from gateway.exchange import AnswerLimits, Exchange
+from gateway.handlers.answers import Answers, Endpoint
 from gateway.handlers.caller import build_caller
-from gateway.handlers.chat_completions import build_chat_completions
 from gateway.handlers.receipts import build_read_receipt
 from gateway.handlers.usage import build_read_usage
 from gateway.idempotency import Idempotency
@@ -32,11 +33,16 @@ from gateway.keys import ProviderKeys
 from gateway.leases import Leases
 from gateway.peers import AttemptReports, Peers
 from gateway.protocol import HeaderLimits, guarded
+from gateway.responses import ResponseLimits, Responses
+from gateway.sealing import Sealing
 from gateway.settings import Settings
 from gateway.settlement import Settler
-from gateway.store import ClaimStore, Store
+from gateway.store import ClaimStore, ResponseStore, Store
 from gateway.turns import ToolCallIds
 from gateway.upstream import Upstream, upstream
+from gateway.wire.chat.decode import from_chat_request
+from gateway.wire.completions.decode import from_completions_request
+from gateway.wire.responses.decode import from_responses_request
 
 
 @asynccontextmanager
@@ -63,11 +69,11 @@ async def running(settings: Settings) -> AsyncIterator[None]:
         checks = {"accepting": accepts, **_checks(engine, connection, store)}
         await stack.enter_async_context(health_server(settings.health_host, settings.health_port, checks))
         keys = ClaimStore(engine)
-        chat = await stack.enter_async_context(
-            answering_chats(settings, connection, authenticator, plans=plans, keys=keys)
+        stored = Responses(ResponseStore(engine), _response_limits(settings))
+        hot = await stack.enter_async_context(
+            answering(settings, connection, authenticator, plans=plans, keys=keys, stored=stored)
         )
-        hot = {"/chat/completions": chat}
-        api = build_public(settings, connection, authenticator, plans=plans, keys=keys, hot=hot)
+        api = build_public(settings, connection, authenticator, plans=plans, keys=keys, stored=stored, hot=hot)
         await stack.enter_async_context(_serving_customers(settings, api))
         is_accepting = True  # only now: whoever is told "ready" may connect at once
         try:
@@ -87,15 +93,16 @@ def build_authenticator(settings: Settings, store: Store) -> Authenticator:
 
 
 @asynccontextmanager
-async def answering_chats(
+async def answering(
     settings: Settings,
     connection: Bus,
     authenticator: Authenticator,
     *,
     plans: Watched[PlanCatalogue],
     keys: ClaimStore,
-) -> AsyncIterator[ASGIApp]:
-    """The chat endpoint, and what it needs while it runs. Leaving it settles what was cut off."""
+    stored: Responses,
+) -> AsyncIterator[Mapping[str, ASGIApp]]:
+    """The hot endpoints by their path, and what they need while they run. Leaving it settles what was cut off."""
     claims = Claims(keys, _claim_limits(settings))
     async with (
         upstream(ProviderKeys()) as providers,
@@ -104,8 +111,8 @@ async def answering_chats(
         exchange = build_exchange(
             settings, connection, authenticator, plans=plans, providers=providers, records=records
         )
-        async with claims.running(), exchange.running():
-            yield build_chat_completions(
+        async with claims.running(), stored.purging(), exchange.running():
+            answers = Answers(
                 exchange,
                 Idempotency(claims, exchange.answer),
                 authenticator,
@@ -113,6 +120,15 @@ async def answering_chats(
                 body_limit_bytes=settings.body_limit_bytes,
                 body_timeout_seconds=settings.body_timeout_seconds,
             )
+            yield {f"/{endpoint.path}": answers.endpoint(endpoint) for endpoint in _endpoints(stored)}
+
+
+def _endpoints(stored: Responses) -> tuple[Endpoint, ...]:
+    return (
+        Endpoint("chat/completions", from_chat_request),
+        Endpoint("completions", from_completions_request),
+        Endpoint("responses", from_responses_request, stored.prepare),
+    )
 
 
 def build_exchange(
@@ -124,7 +140,7 @@ def build_exchange(
     providers: Upstream,
     records: Journal,
 ) -> Exchange:
-    previous_key = settings.previous_signing_key
+    key, previous_key = _signing_keys(settings)
     peers = Peers(
         connection,
         reserve_timeout_seconds=settings.reserve_timeout_seconds,
@@ -139,16 +155,21 @@ def build_exchange(
         AttemptReports(connection),
         instance=settings.instance,
         authenticator=authenticator,
-        tool_call_ids=ToolCallIds(
-            settings.signing_key.get_secret_value().encode(),
-            previous_key=previous_key.get_secret_value().encode() if previous_key is not None else None,
-        ),
+        tool_call_ids=ToolCallIds(key, previous_key=previous_key),
+        sealing=Sealing(key, previous_key=previous_key),
         limits=AnswerLimits(
             answer_seconds=settings.answer_limit_seconds,
             stall_seconds=settings.client_stall_seconds,
             open_requests=settings.open_requests_limit,
         ),
     )
+
+
+def _signing_keys(settings: Settings) -> tuple[bytes, bytes | None]:
+    """The key in force, and the one before it."""
+    previous = settings.previous_signing_key
+    key = settings.signing_key.get_secret_value().encode()
+    return key, previous.get_secret_value().encode() if previous is not None else None
 
 
 async def forget_revoked(connection: Bus, authenticator: Authenticator) -> None:
@@ -167,12 +188,14 @@ def build_public(
     *,
     plans: Watched[PlanCatalogue],
     keys: ClaimStore,
+    stored: Responses,
     hot: Mapping[str, ASGIApp],
 ) -> ASGIApp:
     """What customers reach. `hot` are the raw endpoints by their path."""
     return build_api(
         build_caller(authenticator),
         plans=lambda: plans.value,
+        read_cards=Cards(connection, timeout_seconds=settings.choose_timeout_seconds).read,
         read_usage=build_read_usage(connection, timeout_seconds=settings.usage_timeout_seconds),
         read_receipt=build_read_receipt(
             connection,
@@ -181,6 +204,8 @@ def build_public(
             wait_seconds=settings.receipt_wait_seconds,
             longest_seconds=settings.answer_limit_seconds,
         ),
+        read_response=stored.read,
+        delete_response=stored.delete,
         hot=hot,
         limits=Limits(
             header_bytes=settings.header_limit_bytes,
@@ -207,6 +232,14 @@ def _claim_limits(settings: Settings) -> ClaimLimits:
         keep_seconds=settings.idempotency_keep_seconds,
         body_bytes=settings.idempotency_body_limit_bytes,
         timeout_seconds=settings.idempotency_timeout_seconds,
+    )
+
+
+def _response_limits(settings: Settings) -> ResponseLimits:
+    return ResponseLimits(
+        keep_seconds=settings.responses_keep_seconds,
+        size_bytes=settings.responses_size_limit_bytes,
+        timeout_seconds=settings.responses_timeout_seconds,
     )
 
 

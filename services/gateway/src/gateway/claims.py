@@ -8,20 +8,18 @@ Whoever finds at the end that its claim was taken over must not charge: the othe
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 from uuid import UUID
 
 from chassis.database import StoreAway
 from gateway.errors import ServiceUnavailable
+from gateway.questions import Questions
 from gateway.store import ClaimStore, KnownKey, StoredAnswer, Wanted
 
 log = logging.getLogger(__name__)
-
-ResultT = TypeVar("ResultT")
 
 PURGE_INTERVAL_SECONDS = 60.0
 PURGE_BATCH = 500
@@ -72,13 +70,13 @@ class Claims:
         self._open: dict[UUID, Claim] = {}
         # Perhaps written, and not wanted any more.
         self._unreleased: dict[UUID, Wanted] = {}
-        self._asking: set[asyncio.Task[object]] = set()
+        self._questions = Questions(limits.timeout_seconds)
 
     async def take(self, wanted: Wanted) -> Claim | KnownKey:
         """The claim, or what is known of the key if it is another request's. Raises `ServiceUnavailable`."""
         keep = timedelta(seconds=self._limits.keep_seconds)
         try:
-            known = await self._within(self._store.claim(wanted, hold=self._hold, keep=keep))
+            known = await self._questions.ask(self._store.claim(wanted, hold=self._hold, keep=keep))
         except (StoreAway, TimeoutError) as exc:
             log.warning("key not claimed", extra={"reason": type(exc).__name__})
             self._unreleased[wanted.request_id] = wanted
@@ -95,7 +93,7 @@ class Claims:
         is_noted = False
         for _ in range(2):
             try:
-                is_noted = await self._within(self._store.conclude(claim.wanted, answer))
+                is_noted = await self._questions.ask(self._store.conclude(claim.wanted, answer))
                 break
             except (StoreAway, TimeoutError) as exc:
                 log.warning("key not concluded", extra={"reason": type(exc).__name__})
@@ -109,7 +107,7 @@ class Claims:
         """See `Claim.release`."""
         self._close(claim)
         try:
-            await self._within(self._store.release(claim.wanted))
+            await self._questions.ask(self._store.release(claim.wanted))
         except (StoreAway, TimeoutError) as exc:
             log.warning("key not released", extra={"reason": type(exc).__name__})
             self._unreleased[claim.wanted.request_id] = claim.wanted
@@ -117,7 +115,7 @@ class Claims:
     async def note_replay(self, wanted: Wanted, *, replay_of: UUID, trace_id: str | None) -> None:
         """Remember a replay for the receipt of its own id. Raises `ServiceUnavailable`."""
         try:
-            await self._within(self._store.note_replay(wanted, replay_of=replay_of, trace_id=trace_id))
+            await self._questions.ask(self._store.note_replay(wanted, replay_of=replay_of, trace_id=trace_id))
         except (StoreAway, TimeoutError) as exc:
             raise ServiceUnavailable from exc
 
@@ -129,10 +127,11 @@ class Claims:
         try:
             yield
         finally:
-            for task in (renewing, purging, *self._asking):
+            for task in (renewing, purging):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(renewing, purging, *self._asking, return_exceptions=True)
+                await asyncio.gather(renewing, purging, return_exceptions=True)
+            await self._questions.close()
 
     def _close(self, claim: Claim) -> None:
         claim.is_open = False
@@ -163,16 +162,3 @@ class Claims:
                     log.error("background work crashed", extra={"work": name, "error": type(exc).__name__})
 
         return asyncio.create_task(loop(), name=name)
-
-    async def _within(self, question: Coroutine[None, None, ResultT]) -> ResultT:
-        """The answer, in time. Raises `TimeoutError` and `StoreAway`; a question that is late goes on by itself:
-        to cancel it would wait for the same database."""
-        task = asyncio.create_task(question)
-        self._asking.add(task)
-        task.add_done_callback(self._asked)
-        return await asyncio.wait_for(asyncio.shield(task), self._limits.timeout_seconds)
-
-    def _asked(self, task: asyncio.Task[object]) -> None:
-        self._asking.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever still waits has it; asyncio must not complain when nobody does

@@ -1,15 +1,15 @@
 """The client's side of one response: what has been sent to it, and whether it is still there.
 
 uvicorn tells that a client has left through `receive` only. A `ClientWatch` waits there and interrupts the request; it
-also interrupts for a client that takes nothing for too long, and fills silences of a stream with comments, which keep
-proxies from closing it.
+also interrupts for a client that takes nothing for too long, and fills silences of a stream with heartbeats, which keep
+proxies and the client's own timer from closing it.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 
 from starlette.types import Receive, Send
 
-KEEPALIVE = b": keep-alive\n\n"
 KEEPALIVE_SECONDS = 15.0
 TICK_SECONDS = 5.0
 
@@ -23,10 +23,12 @@ class ClientResponse:
         self.is_started = False
         self.sent_at = 0.0
         self.sending_since: float | None = None
+        self._heartbeat: Callable[[], bytes] | None = None
 
-    async def start_stream(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Say 200 and that events follow."""
+    async def start_stream(self, headers: list[tuple[bytes, bytes]], *, heartbeat: Callable[[], bytes]) -> None:
+        """Say 200 and that events follow. `heartbeat` gives what may be sent between two of them."""
         self.is_started = True
+        self._heartbeat = heartbeat
         self.sent_at = self._loop.time()
         await self._send({"type": "http.response.start", "status": 200, "headers": [*_STREAM_HEADERS, *headers]})
 
@@ -36,6 +38,11 @@ class ClientResponse:
         await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
         self.sending_since = None
         self.sent_at = self._loop.time()
+
+    async def fill(self) -> None:
+        """One heartbeat, made when it is sent: events are numbered."""
+        if self._heartbeat is not None and (beat := self._heartbeat()):
+            await self.send(beat)
 
 
 _STREAM_HEADERS = (
@@ -84,5 +91,10 @@ class ClientWatch:
                 self._interrupt()
                 return
         elif response.is_started and now - response.sent_at >= KEEPALIVE_SECONDS:
-            self._filling = asyncio.create_task(response.send(KEEPALIVE), name="keep-alive")
+            self._filling = asyncio.create_task(response.fill(), name="heartbeat")
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+
+
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI takes them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -29,6 +29,7 @@ from gateway.errors import (
     HeadersTooLarge,
     InternalError,
     MethodNotAllowed,
+    UpgradeRequired,
 )
 from gateway.http import CONTEXT_KEY, ClientDisconnected, RequestContext, context_of, header, send_error
 
@@ -133,6 +134,8 @@ class Edge:
             return
         scope[CONTEXT_KEY].route = scope["path"]
         if scope["method"] != route.method:
+            if (header(scope, b"upgrade") or b"").lower() == b"websocket":
+                raise UpgradeRequired
             raise MethodNotAllowed(scope["method"], [route.method])
         await route.app(scope, response.receive, response.send)
 

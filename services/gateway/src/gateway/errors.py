@@ -13,6 +13,8 @@ GatewayError
 ├── MethodNotAllowed         405 method_not_allowed
 ├── ModelNotFound            404 model_not_found
 ├── ReceiptNotFound          404 receipt_not_found
+├── ResponseNotFound         404 response_not_found
+├── UpgradeRequired          426 upgrade_required
 ├── IdempotencyConflict      409 idempotency_conflict
 ├── IdempotencyKeyReused     422 idempotency_key_reused
 ├── AllowanceSpent           429 insufficient_quota
@@ -104,6 +106,7 @@ class RequestInvalid(GatewayError):
         "invalid_json",
         "invalid_value",
         "missing_required_parameter",
+        "previous_response_not_found",
         "request_refused",
         "unsupported_parameter",
         "unsupported_value",
@@ -193,6 +196,28 @@ class ReceiptNotFound(GatewayError):
             "those that were admitted have theirs a moment after their end.",
             param="request_id",
         )
+
+
+class ResponseNotFound(GatewayError):
+    """One text for unknown, foreign, deleted and expired ids."""
+
+    status = 404
+    kind = "invalid_request_error"
+    code = "response_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no stored response with this id.", param="response_id")
+
+
+class UpgradeRequired(GatewayError):
+    """A WebSocket was asked for. Clients that can do without go on over HTTP at once when they see this status."""
+
+    status = 426
+    kind = "invalid_request_error"
+    code = "upgrade_required"
+
+    def __init__(self) -> None:
+        super().__init__("Responses are not offered over WebSocket: use POST.", headers={"upgrade": "HTTP/1.1"})
 
 
 class IdempotencyConflict(GatewayError):

@@ -1,4 +1,4 @@
-"""The life of one chat request: admitted, answered, settled, and only then ended for the client.
+"""The life of one request for an answer: admitted, answered, settled, and only then ended for the client.
 
 Whatever happens after a reservation is granted (a crash included), exactly one settlement is recorded, before the last
 bytes leave.
@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,9 +22,9 @@ from chassis import failpoints, telemetry
 from contracts.gateway import RequestSettled
 from contracts.quota import Denied, Granted
 from gateway import idempotency, measures
-from gateway.admission import Admission, Desk, allowance_headers, refusal
+from gateway.admission import Admission, Desk, Wish, allowance_headers, refusal
 from gateway.auth import Authenticator
-from gateway.client import ClientResponse, ClientWatch
+from gateway.client import ClientResponse, ClientWatch, encoded
 from gateway.domain import Caller, End
 from gateway.endurance import is_cancelled, take_cancellation, to_the_end
 from gateway.errors import (
@@ -37,16 +37,16 @@ from gateway.errors import (
     ServiceUnavailable,
     UpstreamTimedOut,
 )
-from gateway.held import ENDPOINT, Asked, Held, settled_of
-from gateway.http import ClientDisconnected, error_body, send_json
+from gateway.held import Asked, Held, affinity_of, settled_of
+from gateway.http import ClientDisconnected, send_json
 from gateway.leases import Leases
 from gateway.peers import AttemptReports, PeerAway
 from gateway.relay import Relay
+from gateway.sealing import Sealing
 from gateway.settlement import Settler
 from gateway.turns import ToolCall, ToolCallIds
 from gateway.upstream import Upstream
-from gateway.wire.chat.encode import Identity
-from gateway.wire.sse import to_event
+from gateway.wire.lane import Identity
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class AnswerLimits:
 
 
 class Exchange:
-    """Answers chat requests. One per process; `running` has to be entered around the HTTP server."""
+    """Answers requests in every format. One per process; `running` has to be entered around the HTTP server."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Exchange:
         instance: str,
         authenticator: Authenticator,
         tool_call_ids: ToolCallIds,
+        sealing: Sealing,
         limits: AnswerLimits,
     ) -> None:
         self._desk = desk
@@ -90,6 +91,7 @@ class Exchange:
         self._reports = reports
         self._authenticator = authenticator
         self._tool_call_ids = tool_call_ids
+        self._sealing = sealing
         self._limits = limits
         self._open = 0
         self._none_open = asyncio.Event()
@@ -113,6 +115,8 @@ class Exchange:
         try:
             held = await self._admit_counted(asked)
             await self._run(held)
+            if asked.keep is not None and held.end is End.ANSWERED:
+                await asked.keep(held)
             await idempotency.conclude(held)
             await self._settle(held)
             failpoints.reach("gateway.settled")
@@ -129,22 +133,23 @@ class Exchange:
         try:
             return await self._admit(asked)
         except GatewayError as error:
-            measures.count_rejected(error, alias=asked.request.model, endpoint=ENDPOINT)
+            measures.count_rejected(error, alias=asked.request.model, endpoint=asked.request.endpoint)
             raise
 
     async def _admit(self, asked: Asked) -> Held:
         if not self._settler.is_recording or self._open > self._limits.open_requests:
             raise ServiceUnavailable
         caller, request = asked.caller, asked.request
-        admitting = self._desk.admit(
-            caller,
-            request_id=asked.context.request_id,
-            alias=request.model,
-            endpoint=ENDPOINT,
-            is_stream=request.is_stream,
+        wish = Wish(
+            asked.context.request_id,
+            request.model,
+            request.endpoint,
+            request.is_stream,
+            self._tool_call_ids.continued(request.answered_calls, account_id=caller.account_id),
+            affinity_of(caller, request),
         )
         try:
-            admission = await to_the_end(admitting)
+            admission = await to_the_end(self._desk.admit(caller, wish))
         except PeerAway as exc:
             log.warning("not admitted", extra={"subject": exc.subject, "reason": exc.reason})
             raise ServiceUnavailable from exc
@@ -160,17 +165,18 @@ class Exchange:
         granted, chosen, context = admission.granted, admission.chosen, asked.context
         alias = chosen.alias if chosen is not None else self._desk.effective_alias(granted.plan, asked.request.model)
         headers = allowance_headers(granted, now=now)
-        if asked.request.ignored:
-            headers["x-smartroute-ignored"] = ", ".join(asked.request.ignored)
         response = ClientResponse(asked.send)
+        account_id, session = asked.caller.account_id, affinity_of(asked.caller, asked.request)
         relay = Relay(
             self._upstream,
             self._reports,
             response,
             request=asked.request,
-            identity=Identity(f"chatcmpl-{context.request_id}", alias, int(context.started_at.timestamp())),
+            identity=Identity(context.request_id, alias, int(context.started_at.timestamp())),
             mint=partial(self._mint, granted, asked.caller),
-            headers=encoded(headers),
+            sealer_of=partial(self._sealing.of, account_id),
+            headers=headers,
+            affinity=(str(granted.turn.turn_id), *session),
         )
         return Held(asked, granted, chosen, alias, headers, time.perf_counter(), relay, response)
 
@@ -188,8 +194,8 @@ class Exchange:
             held.end, held.error = End.SHUTDOWN, GatewayStopping()
             return
         watch = ClientWatch(held.asked.receive, held.response, stall_seconds=self._limits.stall_seconds)
-        labels = measures.chat_labels(held.alias)
-        with telemetry.span(f"chat {held.alias}", SpanKind.CLIENT, values=labels) as span:
+        labels = measures.labels_of(held)
+        with telemetry.span(f"{measures.operation_of(held)} {held.alias}", SpanKind.CLIENT, values=labels) as span:
             began = time.perf_counter()
             try:
                 async with asyncio.timeout(self._limits.answer_seconds):
@@ -209,7 +215,7 @@ class Exchange:
                 held.error = InternalError()
             finally:
                 watch.stop()
-            measures.record_chat(span, held, labels=labels, seconds=time.perf_counter() - began)
+            measures.record_answer(span, held, labels=labels, seconds=time.perf_counter() - began)
 
     async def _settle(self, held: Held) -> None:
         """Record how it ended. An answer that is recorded nowhere is a failed one: its client must not trust it."""
@@ -220,7 +226,7 @@ class Exchange:
                 held.end, held.error = End.FAILED, NotRecorded()
                 settled = self._settled(held)
             self._settler.retry(settled)
-        measures.count(settled.outcome, alias=held.alias, endpoint=ENDPOINT)
+        measures.count(settled.outcome, alias=held.alias, endpoint=held.asked.request.endpoint)
         measures.describe_server(trace.get_current_span(), settled)
         if held.relay.usage is not None and not held.relay.usage.is_plausible:
             log.warning("implausible usage corrected", extra={"target": held.relay.target})
@@ -238,19 +244,13 @@ async def _finish(held: Held) -> None:
         if not relay.has_begun:
             held.error.headers.update(held.headers)
             raise held.error
-        # In the middle of a stream: OpenAI's error object as an event, and an end without [DONE].
-        await response.send(to_event(error_body(held.error)), is_last=True)
+        await response.send(relay.fail(held.error), is_last=True)
     elif held.asked.request.is_stream:
         if not relay.has_begun:
-            await response.start_stream(encoded(held.headers))
-        await response.send(relay.last_bytes, is_last=True)
+            await response.start_stream(encoded(held.headers), heartbeat=bytes)
+        await response.send(relay.finish(), is_last=True)
     else:
-        await send_json(held.asked.send, 200, relay.last_bytes, encoded(held.headers))
-
-
-def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI takes them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send_json(held.asked.send, 200, relay.finish(), encoded(held.headers))
 
 
 def _place_of(exc: Exception) -> list[str]:

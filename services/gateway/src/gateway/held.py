@@ -1,5 +1,7 @@
 """An admitted request and its record: what was asked, what was granted, how it ended, what is settled."""
 
+import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,22 +18,30 @@ from gateway.domain import Caller, End, cost_of, outcome_of, window_after
 from gateway.errors import GatewayError
 from gateway.http import RequestContext
 from gateway.relay import Relay
-from gateway.wire.chat.decode import ChatRequest
+from gateway.wire.lane import ClientRequest
 from gateway.wire.usage import Usage
 
-ENDPOINT = "chat/completions"
+_AFFINITY_CHARACTERS = 32
+
+
+Keep = Callable[["Held"], Awaitable[None]]
+"""What is done with a good answer before it is settled. Raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that is understood: who, what, and where the answer goes. `claim` is that of its Idempotency-Key."""
+    """A request that is understood: who, what, and where the answer goes.
+
+    `claim` is that of its Idempotency-Key. `keep` is awaited with a good answer before it is settled.
+    """
 
     context: RequestContext
     caller: Caller
-    request: ChatRequest
+    request: ClientRequest
     receive: Receive
     send: Send
     claim: Claim | None = None
+    keep: Keep | None = None
 
 
 @dataclass(slots=True)
@@ -52,10 +62,24 @@ class Held:
     @property
     def outcome(self) -> Outcome:
         """How it ends, as far as is known now."""
+        return self._outcome_as(self.granted.turn.call)
+
+    @property
+    def ended_as(self) -> Outcome | None:
+        """How a continuation ends, as if it were the first call of a turn."""
+        return self._outcome_as(1) if self.granted.turn.call > 1 else None
+
+    def _outcome_as(self, call: int) -> Outcome:
         relay = self.relay
-        return outcome_of(
-            self.end, call=self.granted.turn.call, has_begun=relay.has_begun, has_content=relay.has_content
-        )
+        return outcome_of(self.end, call=call, has_begun=relay.has_begun, has_content=relay.has_content)
+
+
+def affinity_of(caller: Caller, request: ClientRequest) -> tuple[str, ...]:
+    """The key of the session that the client says a request belongs to. Two accounts never share one."""
+    if not request.session_key:
+        return ()
+    named = caller.account_id.bytes + request.session_key.encode("utf-8", "surrogatepass")
+    return (hashlib.sha256(named).hexdigest()[:_AFFINITY_CHARACTERS],)
 
 
 def settled_of(held: Held, *, instance: str, now: datetime, clock: float) -> RequestSettled:
@@ -76,7 +100,7 @@ def settled_of(held: Held, *, instance: str, now: datetime, clock: float) -> Req
         plans_version=granted.plans_version,
         alias_asked=asked.request.model,
         alias_served=held.alias,
-        endpoint=ENDPOINT,
+        endpoint=asked.request.endpoint,
         is_stream=asked.request.is_stream,
         day=granted.daily.starts_on,
         month=granted.monthly.starts_on,
@@ -92,6 +116,7 @@ def settled_of(held: Held, *, instance: str, now: datetime, clock: float) -> Req
         monthly=window_after(granted.monthly, is_given_back=is_given_back),
         cost=cost_of(tokens, relay.prices),
         settled_by=instance,
+        ended_as=held.ended_as,
     )
 
 

@@ -18,7 +18,7 @@ from gateway.claims import Claims
 from gateway.domain import End
 from gateway.endurance import to_the_end
 from gateway.errors import GatewayError, IdempotencyConflict, IdempotencyKeyReused, RequestInvalid, ServiceUnavailable
-from gateway.held import ENDPOINT, Asked, Held
+from gateway.held import Asked, Held
 from gateway.http import JSON_HEADER
 from gateway.store import KnownKey, StoredAnswer, Wanted
 
@@ -53,7 +53,7 @@ class Idempotency:
             account_id=asked.caller.account_id,
             key_digest=hashlib.sha256(key).digest(),
             # Both base paths are one endpoint, so its name is the path.
-            body_digest=hashlib.sha256(ENDPOINT.encode() + b"\n" + body).digest(),
+            body_digest=hashlib.sha256(asked.request.endpoint.encode() + b"\n" + body).digest(),
             request_id=asked.context.request_id,
         )
         try:
@@ -62,7 +62,7 @@ class Idempotency:
                 await self._replay(asked, wanted, claim)
                 return
         except GatewayError as error:
-            measures.count_rejected(error, alias=asked.request.model, endpoint=ENDPOINT)
+            measures.count_rejected(error, alias=asked.request.model, endpoint=asked.request.endpoint)
             raise
         try:
             await self._answer(replace(asked, claim=claim))
@@ -79,7 +79,7 @@ class Idempotency:
             why = "The answer to this Idempotency-Key was " + ("streamed" if asked.request.is_stream else "too large")
             raise IdempotencyConflict.not_kept(known.request_id, why)
         await self._claims.note_replay(wanted, replay_of=known.request_id, trace_id=telemetry.trace_id())
-        measures.count(Outcome.REPLAY, alias=asked.request.model, endpoint=ENDPOINT)
+        measures.count(Outcome.REPLAY, alias=asked.request.model, endpoint=asked.request.endpoint)
         trace.get_current_span().set_attributes(
             {attributes.ACCOUNT_ID: str(wanted.account_id), attributes.OUTCOME: Outcome.REPLAY}
         )
@@ -106,7 +106,7 @@ def _answer_of(held: Held) -> StoredAnswer | None:
     if held.asked.request.is_stream:
         return None
     kept = {name: held.headers[name] for name in _KEPT_HEADERS if name in held.headers}
-    return StoredAnswer(200, {"content-type": JSON_HEADER[1].decode(), **kept}, held.relay.last_bytes)
+    return StoredAnswer(200, {"content-type": JSON_HEADER[1].decode(), **kept}, held.relay.finish())
 
 
 async def _send_again(asked: Asked, answer: StoredAnswer, *, first: str) -> None:

@@ -1,4 +1,4 @@
-"""What a chat request leaves in traces and metrics: names and numbers, never content."""
+"""What a request for an answer leaves in traces and metrics: names and numbers, never content."""
 
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
@@ -64,16 +64,21 @@ def count_rejected(error: GatewayError, *, alias: str, endpoint: str) -> None:
     count(outcome, alias=alias, endpoint=endpoint)
 
 
-def chat_labels(alias: str) -> dict[str, AttributeValue]:
-    """The labels of the gen_ai metrics: one set per alias."""
+def operation_of(held: Held) -> str:
+    """What the model is asked to do, in OpenTelemetry's words (semantic conventions, `gen_ai.operation.name`)."""
+    return "text_completion" if held.asked.request.endpoint == "completions" else "chat"
+
+
+def labels_of(held: Held) -> dict[str, AttributeValue]:
+    """The labels of the gen_ai metrics: one set per alias and kind of operation."""
     return {
-        attributes.GEN_AI_OPERATION: "chat",
+        attributes.GEN_AI_OPERATION: operation_of(held),
         attributes.GEN_AI_PROVIDER: PROVIDER,
-        attributes.GEN_AI_REQUEST_MODEL: alias,
+        attributes.GEN_AI_REQUEST_MODEL: held.alias,
     }
 
 
-def record_chat(span: Span, held: Held, *, labels: dict[str, AttributeValue], seconds: float) -> None:
+def record_answer(span: Span, held: Held, *, labels: dict[str, AttributeValue], seconds: float) -> None:
     """The model's part of a request that is over: its span and its metrics. `seconds` since the first attempt."""
     relay = held.relay
     error_type = CLIENT_DISCONNECTED if held.end is End.CLIENT_GONE else held.error.code if held.error else None

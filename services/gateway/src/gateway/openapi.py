@@ -7,17 +7,14 @@ import json
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import yaml
 from fastapi import Request
 
-from contracts import quota
 from contracts.plans import PlanCatalogue
 from gateway.api import BASE_PATHS, build_rare
 from gateway.domain import Caller
 from gateway.errors import catalogue, codes_of
-from gateway.handlers.receipts import Found
 
 FILE = Path(__file__).parents[2] / "openapi.json"
 
@@ -69,19 +66,25 @@ def document() -> Node:
 def _known_to_fastapi() -> Node:
     """FastAPI's own description, without a base path and without its own kind of error."""
 
-    async def caller(_: Request) -> Caller:
+    async def nothing(*_: object) -> Any:
         raise AssertionError("built to be described, not to be called")
 
     def plans() -> PlanCatalogue:
         raise AssertionError("built to be described, not to be called")
 
-    async def read_usage(_: UUID) -> quota.Usage:
+    async def caller(_: Request) -> Caller:
         raise AssertionError("built to be described, not to be called")
 
-    async def read_receipt(_: UUID, __: UUID) -> Found:
-        raise AssertionError("built to be described, not to be called")
-
-    described = build_rare(caller, plans=plans, read_usage=read_usage, read_receipt=read_receipt, bases=[""])
+    described = build_rare(
+        caller,
+        plans=plans,
+        read_cards=nothing,
+        read_usage=nothing,
+        read_receipt=nothing,
+        read_response=nothing,
+        delete_response=nothing,
+        bases=[""],
+    )
     known: Node = described.openapi()
     for path in known["paths"].values():
         for operation in path.values():

@@ -77,6 +77,11 @@ class Settings(AdminSettings):
     client_stall_seconds: Seconds = 120.0
     open_requests_limit: Annotated[int, Field(ge=1)] = 10_000
 
+    # How long responses are kept for their owners, and how large one may be together with its input.
+    responses_keep_seconds: Seconds = 2_592_000.0
+    responses_size_limit_bytes: Annotated[int, Field(ge=0)] = 8 * 1024 * 1024
+    responses_timeout_seconds: Seconds = 2.0
+
     # A claim that is not renewed for so long is taken over; its holder renews it three times in that time.
     idempotency_hold_seconds: Seconds = 90.0
     idempotency_keep_seconds: Seconds = 86_400.0

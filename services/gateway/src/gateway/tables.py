@@ -1,4 +1,7 @@
-"""Accounts, service tokens and what `Idempotency-Key` keeps, in the schema `gateway`. No other service reads them."""
+"""Accounts, service tokens, what `Idempotency-Key` keeps and stored responses, in the schema `gateway`.
+
+No other service reads them.
+"""
 
 from datetime import datetime
 from uuid import UUID
@@ -93,3 +96,24 @@ class Replay(Table, table=True):
     replay_of: UUID
     replayed_at: datetime = Field(sa_type=DateTime(timezone=True))
     trace_id: str | None = Field(default=None, sa_type=Text)
+
+
+class StoredResponse(Table, table=True):
+    """A response that its owner may read, continue and delete until it expires.
+
+    `body` is the response object and `input_items` the whole input that led to it, earlier responses included, both as
+    JSON in UTF-8. This is the only place where the product keeps what was said.
+    """
+
+    __tablename__ = "responses"
+    __table_args__ = (
+        Index("responses_account_id", "account_id", "created_at"),
+        Index("responses_expires_at", "expires_at"),
+    )
+
+    response_id: UUID = Field(primary_key=True)
+    account_id: UUID
+    body: bytes = Field(sa_type=LargeBinary)
+    input_items: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))
+    expires_at: datetime = Field(sa_type=DateTime(timezone=True))

@@ -8,8 +8,11 @@ account and position. 40 characters are what OpenAI's own API allows.
 import base64
 import binascii
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
+
+from contracts.quota import Continued
 
 PREFIX = "call_"
 LENGTH = 40
@@ -59,6 +62,17 @@ class ToolCallIds:
             return None
         position = int.from_bytes(signed[16:], "big")
         return ToolCall(UUID(bytes=signed[:16]), position >> 12, position & MAX_PLACE)
+
+    def continued(self, answered: Sequence[str], *, account_id: UUID) -> Continued | None:
+        """The turn that a request with these answered calls continues; None when one of them is not ours.
+
+        All of them have to be of one turn. Of calls from several answers the latest counts.
+        """
+        calls = [self.verify(value, account_id=account_id) for value in answered]
+        known = [call for call in calls if call is not None]
+        if not known or len(known) != len(calls) or len({call.turn_id for call in known}) != 1:
+            return None
+        return Continued(turn_id=known[0].turn_id, answers=max(call.call for call in known))
 
 
 def _mac(key: bytes, signed: bytes, account_id: UUID) -> bytes:

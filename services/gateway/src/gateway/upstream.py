@@ -7,7 +7,7 @@ UpstreamError
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +19,7 @@ from yarl import URL
 from contracts.router import Candidate, Timeouts
 from gateway.keys import KeyMissing, ProviderKeys
 from gateway.wire.chat.encode import from_provider_error
+from gateway.wire.lane import Lane
 
 ANSWER_LIMIT_BYTES = 32 * 1024 * 1024
 ERROR_LIMIT_BYTES = 64 * 1024
@@ -142,19 +143,20 @@ class Upstream:
         self._keys = keys
         self._urls: dict[str, URL] = {}
 
-    async def post_chat(self, candidate: Candidate, body: bytes, *, is_stream: bool, fields: Collection[str]) -> Reply:
-        """The reply to a chat request, when its status is known to be 200.
+    async def post(self, candidate: Candidate, lane: Lane, *, is_stream: bool, fields: Collection[str]) -> Reply:
+        """The reply to the request of a lane, when its status is known to be 200.
 
         `fields` are the names of the client's own fields, the only ones that a refusal may name. Raises
         `AttemptFailed` and `RequestRefused`.
         """
-        headers = self._headers(candidate, is_stream=is_stream)
+        headers = self._headers(candidate, lane.headers, is_stream=is_stream)
+        url = self._url(candidate.base_url + lane.path)
         try:
             async with asyncio.timeout(candidate.timeouts.first_byte_seconds):
                 try:
-                    response = await self._post(candidate, body, headers)
+                    response = await self._post(url, candidate, lane.body, headers)
                 except _StaleConnection:
-                    response = await self._post(candidate, body, headers)
+                    response = await self._post(url, candidate, lane.body, headers)
         except _StaleConnection as exc:
             raise AttemptFailed("broken", "disconnected") from exc
         except TimeoutError as exc:
@@ -166,8 +168,9 @@ class Upstream:
         finally:
             response.close()
 
-    async def _post(self, candidate: Candidate, body: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        url = self._url(candidate.base_url)
+    async def _post(
+        self, url: URL, candidate: Candidate, body: bytes, headers: dict[str, str]
+    ) -> aiohttp.ClientResponse:
         # `sock_read` would count before the headers, too, where another limit is in force.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=candidate.timeouts.connect_seconds)
         began = time.perf_counter()
@@ -181,8 +184,9 @@ class Upstream:
         except aiohttp.ClientError as exc:
             raise _failed(exc) from exc
 
-    def _headers(self, candidate: Candidate, *, is_stream: bool) -> dict[str, str]:
+    def _headers(self, candidate: Candidate, more: Mapping[str, str], *, is_stream: bool) -> dict[str, str]:
         headers = {
+            **more,
             "content-type": "application/json",
             "accept": "text/event-stream" if is_stream else "application/json",
             "accept-encoding": "identity",
@@ -190,17 +194,19 @@ class Upstream:
         }
         if candidate.key is not None:
             try:
-                headers["authorization"] = f"Bearer {self._keys.value(candidate.key)}"
+                key = self._keys.value(candidate.key)
             except KeyMissing as exc:
                 raise AttemptFailed("refused_key", "key_missing") from exc
+            name, value = ("x-api-key", key) if candidate.format == "anthropic" else ("authorization", f"Bearer {key}")
+            headers[name] = value
         return headers
 
-    def _url(self, base_url: str) -> URL:
-        url = self._urls.get(base_url)
+    def _url(self, text: str) -> URL:
+        url = self._urls.get(text)
         if url is None:
             if len(self._urls) >= MAX_KNOWN_URLS:
                 self._urls.clear()
-            url = self._urls[base_url] = URL(base_url.rstrip("/") + "/chat/completions", encoded=True)
+            url = self._urls[text] = URL(text, encoded=True)
         return url
 
 

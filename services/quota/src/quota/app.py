@@ -24,7 +24,7 @@ from quota.handlers import (
     SettlementHandlers,
 )
 from quota.settings import Settings
-from quota.store import Accounts, BookKeeping, Leases, Reservations, Store
+from quota.store import Accounts, BookKeeping, Leases, Reservations, Store, Turns
 from quota.sweeper import Sweeper
 
 SERVICE = "quota"
@@ -83,6 +83,7 @@ async def _upkeep(
         connection,
         leases,
         Store(engine),
+        Turns(engine),
         plans,
         lease_seconds=settings.lease_seconds,
         sweep_seconds=settings.sweep_seconds,

@@ -2,7 +2,7 @@
 
 It decides nothing. Its `expired` goes into REQUESTS like any settlement, and whichever is first there wins. What is
 folded here are settlements that the stream told before: an expiry whose predecessors in the stream are all folded by
-now, or a settlement that was quicker than its own reservation.
+now, or a settlement that was quicker than its own reservation. Turns that nobody can continue any more are forgotten.
 """
 
 import asyncio
@@ -22,11 +22,12 @@ from contracts.plans import PlanCatalogue
 from contracts.streams import QUOTA_REQUESTS
 from quota.domain import Overdue, event_id, expired
 from quota.handlers.settlements import note
-from quota.store import Leases, Store
+from quota.store import Leases, Store, Turns
 
 log = logging.getLogger(__name__)
 
 PAGE = 500
+FORGOTTEN_AT_ONCE = 1000
 PUBLISHED_AT_ONCE = 64
 PUBLISH_SECONDS = 1.0
 # While something waits for the stream to be folded, look again soon, and then less and less soon.
@@ -73,6 +74,7 @@ class Sweeper:
         connection: Bus,
         leases: Leases,
         store: Store,
+        turns: Turns,
         plans: Watched[PlanCatalogue],
         *,
         lease_seconds: float,
@@ -81,6 +83,7 @@ class Sweeper:
         self._connection = connection
         self._leases = leases
         self._store = store
+        self._turns = turns
         self._plans = plans
         self._lease_seconds = lease_seconds
         self._sweep_seconds = sweep_seconds
@@ -136,7 +139,15 @@ class Sweeper:
         swept = await self._sweep(folded_through, is_telling=now >= self._rested_at)
         # Not the end of the round: it may have waited behind a lock as long as every renewal did.
         self._swept_at = self._alive_at
+        await self._forget()
         return swept
+
+    async def _forget(self) -> None:
+        """Not part of the sweep: whether it succeeds says nothing about leases."""
+        try:
+            await self._turns.forget(limit=FORGOTTEN_AT_ONCE)
+        except BusError as exc:
+            log.warning("old turns not forgotten", extra={"reason": str(exc)})
 
     async def _measure(self) -> None:
         found = await self._leases.open_reservations()

@@ -7,7 +7,7 @@ locks that a reservation takes.
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, func, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, DateTime, Index, Integer, MetaData, func, text
 from sqlmodel import Field, SQLModel
 
 # A SQLAlchemy type has no state of its own: one serves all columns.
@@ -38,8 +38,8 @@ class AccountRow(Table, table=True):
 
     `plan` and `revision` are the newest change that is in force (0: the default plan of first sight), `extra` the
     prompts left in live grants, and both have to be looked at again at `changes_at`. `version` grows with everything
-    else that a reservation reads beside locked rows. `in_flight` are open reservations, and at `rate_full_at` the
-    bucket of requests is full again.
+    else that a reservation reads beside locked rows. `in_flight` are open reservations, continuations too, and at
+    `rate_full_at` the bucket of requests is full again.
     """
 
     __tablename__ = "accounts"
@@ -112,9 +112,11 @@ class WindowRow(Table, table=True):
 
 
 class ReservationRow(Table, table=True):
-    """One prompt that was held, in which windows, under which plan and out of which grant (null: the plan's own).
+    """One request that was admitted, in which windows, under which plan and out of which grant (null: the plan's own).
 
-    `outcome` is null while it is open. An open one whose lease has run out is swept.
+    `outcome` is null while it is open. An open one whose lease has run out is swept. Each holds or held one prompt,
+    except those with `answers`: they continued a turn, and answered that call of it. Of them `ended_as` says how they
+    ended. A replica of the release before does not know them; it must not end one, as it would give a prompt back.
     """
 
     __tablename__ = "reservations"
@@ -123,6 +125,7 @@ class ReservationRow(Table, table=True):
             "num_nulls(outcome, charged, settled_sequence, settled_at) IN (0, 4)",
             name="settled_whole",
         ),
+        CheckConstraint("answers IS NULL OR outcome IS NULL OR ended_as IS NOT NULL", name="continuation"),
         Index("reservations_open_idx", "lease_until", postgresql_where=text("outcome IS NULL")),
         Index(
             "reservations_settled_sequence_idx",
@@ -153,6 +156,25 @@ class ReservationRow(Table, table=True):
     charged: bool | None = None
     settled_sequence: int | None = Field(default=None, sa_type=BigInteger)
     settled_at: datetime | None = Field(default=None, sa_type=_UTC)
+    answers: int | None = None
+    ended_as: str | None = None
+
+
+class TurnRow(Table, table=True):
+    """A turn that was continued: made by its second call, forgotten some days after it can no longer be continued.
+
+    `calls` is how many there are, the opener included. `answered` are the calls whose tool results are on their way to
+    the model or were delivered: one mention for each continuation that does so. Locked after the row of the account.
+    """
+
+    __tablename__ = "turns"
+    __table_args__ = (Index("turns_opened_at_idx", "opened_at"),)
+
+    turn_id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(primary_key=True)
+    opened_at: datetime = Field(sa_type=_UTC)
+    calls: int
+    answered: list[int] = Field(sa_type=ARRAY(Integer))
 
 
 class BlockedTokenRow(Table, table=True):
@@ -175,3 +197,4 @@ class SettlementConflictRow(Table, table=True):
     outcome: str
     reason: str
     recorded_at: datetime = Field(sa_type=_UTC, sa_column_kwargs={"server_default": func.now()})
+    ended_as: str | None = None

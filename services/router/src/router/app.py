@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from chassis import bus, process, telemetry
 from chassis.health import health_server
 from contracts.gateway import ATTEMPTS_FINISHED
-from contracts.router import CHOOSE
+from contracts.router import CHOOSE, DESCRIBE
 from router.handlers import Handlers
 from router.settings import Settings
 from router.store import Store
@@ -45,6 +45,7 @@ async def answering(settings: Settings) -> AsyncIterator[None]:
         checks = {"nats": is_connected, "configuration": is_configured}
         await bus.hear(connection, ATTEMPTS_FINISHED, handlers.attempts_finished)
         await bus.serve(connection, CHOOSE, handlers.choose, queue=SERVICE)
+        await bus.serve(connection, DESCRIBE, handlers.describe, queue=SERVICE)
         # Last: whoever is told "ready" may ask at once.
         async with (
             store.watching(switchboard.configure),

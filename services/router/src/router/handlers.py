@@ -8,7 +8,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from chassis import attributes, telemetry
 from contracts.gateway import AttemptFinished, AttemptsFinished
-from contracts.router import Choose, Chosen, Unroutable
+from contracts.router import Choose, Chosen, Describe, Described, Unroutable
 from router.switchboard import Change, Switchboard
 
 log = logging.getLogger(__name__)
@@ -28,12 +28,15 @@ class Handlers:
         self._switchboard = switchboard
 
     async def choose(self, ask: Choose) -> Chosen | Unroutable:
-        reply = self._switchboard.choose(plan=ask.plan, asked=ask.alias, now=time.monotonic())
+        reply = self._switchboard.choose(plan=ask.plan, asked=ask.alias, now=time.monotonic(), affinity=ask.affinity)
         if isinstance(reply, Chosen):
             _chosen.add(1, {attributes.ALIAS_SERVED: reply.alias, attributes.ERROR_TYPE: ""})
         else:
             _chosen.add(1, {attributes.ALIAS_SERVED: "", attributes.ERROR_TYPE: reply.reason})
         return reply
+
+    async def describe(self, ask: Describe) -> Described:
+        return self._switchboard.describe(ask.alias)
 
     def attempts_finished(self, heard: AttemptsFinished) -> None:
         now = time.monotonic()

@@ -6,18 +6,18 @@ environment. Everything here is checked when the file is loaded, so that a reque
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.plans import Name
-from contracts.router import Candidate, ParameterPolicy, Prices, Timeouts
+from contracts.router import Candidate, Dialect, Format, ParameterPolicy, Prices, Timeouts
 
 MAX_TARGETS = 16
 
-# The gateway needs these in every request; a target that cannot take them is no chat target.
-_INDISPENSABLE = frozenset({"model", "messages", "stream"})
+# The gateway needs these in every request; a target that cannot take them is none.
+_INDISPENSABLE = frozenset({"model", "messages", "input", "prompt", "stream"})
 
 
 def _checked_base_url(value: str) -> str:
@@ -38,7 +38,7 @@ def _checked_base_url(value: str) -> str:
 BaseUrl = Annotated[
     str,
     AfterValidator(_checked_base_url),
-    Field(description="Where `/chat/completions` is appended, as in https://api.example.com/v1"),
+    Field(description="Where `/chat/completions` (`/responses`, …) is appended, as in https://api.example.com/v1"),
 ]
 KeyReference = Annotated[
     str,
@@ -60,7 +60,8 @@ class _Section(BaseModel):
 
 
 class TargetParameters(_Section):
-    """What the target cannot take: request fields to drop, to rename and to cap, by their chat completions names."""
+    """What the target cannot take: top-level request fields to drop and to rename, by the names of its format, and the
+    most tokens that it writes."""
 
     drop: tuple[FieldName, ...] = ()
     rename: dict[FieldName, FieldName] = Field(default_factory=dict)
@@ -72,6 +73,35 @@ class TargetParameters(_Section):
         if touched:
             raise ValueError(f"cannot drop or rename {', '.join(sorted(touched))}")
         return self
+
+
+class TargetDialect(_Section):
+    """What the target's model or server lacks or wants, beside its format.
+
+    The defaults suit most servers of open models. OpenAI's own API: `system_role: developer`, `merges_system: false`,
+    `output_cap_field: max_completion_tokens`.
+    """
+
+    system_role: Annotated[
+        Literal["developer", "system", "user"],
+        Field(description="What instructions are called; `user` for templates that know no other role"),
+    ] = "system"
+    merges_system: Annotated[
+        bool, Field(description="Only one system message, and that first: all are joined into one")
+    ] = True
+    takes_tools: Annotated[bool, Field(description="False: requests with tools go to other targets")] = True
+    takes_parallel_calls: Annotated[bool, Field(description="False: one tool call at a time")] = True
+    output_cap_field: Annotated[
+        Literal["max_tokens", "max_completion_tokens"], Field(description="The cap's name in chat requests")
+    ] = "max_tokens"
+    replays_reasoning: Annotated[
+        bool, Field(description="Thoughts have to be sent back with the tool calls that they led to")
+    ] = False
+    takes_images: Annotated[bool, Field(description="False: requests with images go to other targets")] = True
+    takes_schema: Annotated[bool, Field(description="False: structured output goes to other targets")] = True
+    thinks_adaptively: Annotated[
+        bool, Field(description="Anthropic's newer models: they decide themselves how long they think")
+    ] = False
 
 
 class TargetTimeouts(_Section):
@@ -100,6 +130,12 @@ class Target(_Section):
     base_url: BaseUrl
     model: Annotated[str, Field(min_length=1, max_length=256)]
     key: KeyReference | None = None
+    format: Annotated[
+        Format,
+        Field(description="What it speaks: OpenAI's chat completions, Responses or completions, Anthropic's Messages"),
+    ] = "chat"
+    dialect: TargetDialect = TargetDialect()
+    context_window: Annotated[int, Field(ge=1, description="Tokens of input and output together")] | None = None
     parameters: TargetParameters = TargetParameters()
     timeouts: TargetTimeouts = TargetTimeouts()
     prices: TargetPrices | None = None
@@ -111,6 +147,9 @@ class Target(_Section):
             base_url=self.base_url,
             model=self.model,
             key=self.key,
+            format=self.format,
+            dialect=Dialect(**self.dialect.model_dump()),
+            context_window=self.context_window,
             parameters=ParameterPolicy(**self.parameters.model_dump()),
             timeouts=Timeouts(**self.timeouts.model_dump()),
             prices=Prices(**self.prices.model_dump()) if self.prices is not None else None,

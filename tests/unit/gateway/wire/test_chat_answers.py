@@ -2,13 +2,15 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from gateway.wire.chat.encode import Identity, UnusableAnswer, from_provider_error, to_chat_completion
+from gateway.wire.chat.encode import from_provider_completion, from_provider_error
 from gateway.wire.chat.toolcalls import MAX_TOOL_CALLS
+from gateway.wire.lane import Identity, UnusableAnswer
 
-IDENTITY = Identity("chatcmpl-1", "smart-route-mini", 1_700_000_000)
+IDENTITY = Identity(UUID(int=1), "smart-route-mini", 1_700_000_000)
 BRAND = "AcmeAI"
 
 
@@ -22,7 +24,7 @@ def completion(message: dict[str, Any], **more: Any) -> bytes:
 
 
 def passed(raw: bytes) -> dict[str, Any]:
-    decoded: dict[str, Any] = json.loads(to_chat_completion(raw, IDENTITY, mint).body)
+    decoded: dict[str, Any] = json.loads(from_provider_completion(raw, IDENTITY, mint).body)
     return decoded
 
 
@@ -35,7 +37,7 @@ def test_a_completion_leaves_with_our_identity_and_the_models_words() -> None:
         usage={"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 99, f"{BRAND}_credits": 1},
     )
     assert passed(raw) == {
-        "id": "chatcmpl-1",
+        "id": f"chatcmpl-{UUID(int=1)}",
         "object": "chat.completion",
         "created": 1_700_000_000,
         "model": "smart-route-mini",
@@ -97,7 +99,7 @@ def test_probabilities_are_passed_on() -> None:
     ],
 )
 def test_an_answer_without_content_refusal_or_tool_call_is_empty(message: dict[str, Any], has_content: bool) -> None:
-    assert to_chat_completion(completion(message), IDENTITY, mint).has_content is has_content
+    assert from_provider_completion(completion(message), IDENTITY, mint).has_content is has_content
 
 
 def test_an_unknown_reason_to_finish_becomes_stop() -> None:
@@ -122,6 +124,7 @@ def test_without_usage_none_is_made_up() -> None:
         (b'{"choices": [{"index": 1, "message": {"content": "x"}}]}', "no_choice"),
         (b'{"choices": [{"index": 0, "delta": {"content": "x"}}]}', "no_choice"),
         (b'{"error": {"message": "x"}}', "error_body"),
+        (b'{"error": {"message": "prompt is too long: 9 tokens > 8 maximum"}}', "context_length_exceeded"),
         (b'{"error": "x", "choices": [{"message": {"content": "x"}}]}', "error_body"),
         (completion({"content": "x"}, finish_reason="error"), "failed_finish"),
         (
@@ -132,7 +135,7 @@ def test_without_usage_none_is_made_up() -> None:
 )
 def test_what_is_no_answer_is_a_failure(raw: bytes, reason: str) -> None:
     with pytest.raises(UnusableAnswer) as caught:
-        to_chat_completion(raw, IDENTITY, mint)
+        from_provider_completion(raw, IDENTITY, mint)
     assert caught.value.reason == reason
 
 

@@ -3,14 +3,15 @@
 import itertools
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.chat.encode import Identity
-from gateway.wire.chat.stream import ChatStream
+from gateway.wire.chat.stream import ChatAnswer
 from gateway.wire.chat.toolcalls import MAX_TOOL_CALLS
+from gateway.wire.lane import Identity, UnusableAnswer
 
 BRAND = "AcmeAI"
 
@@ -19,8 +20,8 @@ def mint(place: int) -> str:
     return f"call_{place}"
 
 
-def new_stream(*, wants_usage: bool = False) -> ChatStream:
-    return ChatStream(Identity("chatcmpl-1", "smart-route-mini", 7), mint, wants_usage=wants_usage)
+def new_stream(*, wants_usage: bool = False) -> ChatAnswer:
+    return ChatAnswer(Identity(UUID(int=1), "smart-route-mini", 7), mint, wants_usage=wants_usage)
 
 
 def event(delta: dict[str, Any] | None = None, **more: Any) -> bytes:
@@ -51,7 +52,7 @@ def test_content_leaves_at_once_with_our_identity_and_in_openais_shape() -> None
     stream = new_stream()
     assert read(stream.feed(event({"role": "assistant", "content": ""}) + text("Hel") + text("lo"))) == [
         {
-            "id": "chatcmpl-1",
+            "id": f"chatcmpl-{UUID(int=1)}",
             "object": "chat.completion.chunk",
             "created": 7,
             "model": "smart-route-mini",
@@ -209,6 +210,7 @@ def test_a_custom_tool_is_passed_on_as_one() -> None:
         (b"data: " + b"[" * 5000 + b"\n\n", "malformed"),
         (b'data: {"choices": 7}\n\n', "malformed"),
         (b'data: {"error": {"message": "x"}}\n\n', "error_event"),
+        (b'data: {"error": {"code": "context_length_exceeded"}}\n\n', "context_length_exceeded"),
         (b'event: error\ndata: {"message": "x"}\n\n', "error_event"),
         (event({}, finish_reason="error"), "failed_finish"),
         (event({"tool_calls": [call(n, str(n)) for n in range(MAX_TOOL_CALLS + 1)]}), "too_many_tool_calls"),
@@ -270,3 +272,35 @@ def test_any_split_of_the_providers_bytes_gives_the_client_the_same_stream(cuts:
     pieces = [stream.feed(raw[begin:end]) for begin, end in itertools.pairwise(places)]
     assert b"".join(pieces) + stream.finish() == whole
     assert BRAND.encode() not in whole
+
+
+def test_a_whole_answer_leaves_when_it_is_asked_for() -> None:
+    answer = new_stream()
+    answer.take(
+        b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "length"}], "usage": {"completion_tokens": 2}}'
+    )
+    assert (answer.has_content, answer.finish_reason, answer.has_finished) == (True, "length", True)
+    assert answer.usage is not None
+    assert answer.usage.output == 2
+    assert json.loads(answer.finish())["choices"][0]["message"]["content"] == "Hi"
+
+
+def test_a_whole_answer_that_is_none_is_told_at_once() -> None:
+    with pytest.raises(UnusableAnswer, match="no_choice"):
+        new_stream().take(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("upstream_broken", "server_error"), ("context_length_exceeded", "invalid_request_error")],
+)
+def test_an_answer_that_broke_off_ends_with_an_error_and_without_done(code: str, kind: str) -> None:
+    stream = new_stream()
+    stream.feed(text("Hi"))
+    assert read(stream.fail(code, "It broke.")) == [
+        {"error": {"message": "It broke.", "type": kind, "param": None, "code": code}}
+    ]
+
+
+def test_a_heartbeat_is_a_comment() -> None:
+    assert new_stream().heartbeat() == b": keep-alive\n\n"

@@ -72,13 +72,14 @@ def _of_members(root: Path) -> list[Declared]:
 
 
 def check(root: Path) -> list[str]:
-    """Every fault of the three lock files."""
+    """Every fault of the lock files."""
     project = _read(root / "pyproject.toml")
     groups = {name: _all(texts, f"group {name}") for name, texts in project["dependency-groups"].items()}
     bounds = _all(project["tool"]["uv"]["constraint-dependencies"], "constraint-dependencies")
     locks = {
         "requirements.lock": [*_of_members(root), *groups.pop("build")],
         "requirements-model.lock": groups.pop("model"),
+        "requirements-clients.lock": groups.pop("clients"),
         "requirements-dev.lock": [each for group in groups.values() for each in group],
     }
     found: list[str] = []

@@ -1,20 +1,25 @@
 """The scripts of a provider that misbehaves: silence, broken connections, errors in odd places, malformed streams.
 
-Where a fault needs an answer to spoil, it is the one given; streams are spoilt at the level of bytes.
+Where a fault needs an answer to spoil, it is the one given; streams are spoilt at the level of bytes. Every fault works
+in every format; what the others call `[DONE]` is the event that ends a stream (`response.completed`, `message_stop`).
 """
 
 import gzip
 import math
 from collections.abc import Callable
 
-from devstack.provider.answers import DONE, Answer, JsonObject, Usage, encode, sse
+from devstack.provider.answers import Answer, Usage
+from devstack.provider.formats import WRITERS
+from devstack.provider.formats.chat import DONE, usage_payload
 from devstack.provider.http import LAST_FRAME, Request, framed, head, whole
 from devstack.provider.identity import Identity
+from devstack.provider.payload import JsonObject, encode, sse
 from devstack.provider.script import Close, Hang, Pause, Reset, Script, Step, Steps, Write
 from devstack.provider.scripts import answer, error_body, stream, stream_head
 
 _ANSWER = Answer()
 _JSON = ("Content-Type", "application/json")
+_CHUNKED = ("chat", "completions")
 
 
 # --- silence and broken connections
@@ -54,7 +59,7 @@ def end_without_done(*, events: int | None = None) -> Script:
     """A body that ends well-formed but without `[DONE]`; with `events`, also without finish reason and usage."""
 
     def play(request: Request, identity: Identity) -> Steps:
-        pieces = [event for event in _ANSWER.events(request, identity) if event != DONE]
+        *pieces, _ = _ANSWER.events(request, identity)
         yield from stream(pieces if events is None else pieces[:events], identity)
 
     return Script("end_without_done", play)
@@ -79,20 +84,22 @@ def slow_drip(text: str = "slowly", *, bytes_at_once: int = 7, interval_seconds:
 def error_with_ok(text: str = "The engine is currently overloaded.") -> Script:
     """Status 200 with an error body, a JSON one even when a stream was asked for."""
 
-    def play(_: Request, identity: Identity) -> Steps:
-        body = encode(error_body(identity, text, kind="server_error", code="overloaded"))
+    def play(request: Request, identity: Identity) -> Steps:
+        body = encode(error_body(request, identity, 503, message=text))
         yield Write(whole(200, [_JSON, *identity.headers()], body))
 
     return Script("error_with_ok", play)
 
 
 def error_in_stream(*, events: int = 3, is_named: bool = False) -> Script:
-    """An error object after so many ordinary events, then `[DONE]`; `is_named` puts `event: error` before it."""
+    """An error object after so many ordinary events, then `[DONE]`; `is_named` puts `event: error` before it.
+
+    In Responses it is `response.failed`, or a bare `error` event if `is_named`; in Messages it always has its name.
+    """
 
     def play(request: Request, identity: Identity) -> Steps:
-        error = sse(error_body(identity, "The server had an error.", kind="server_error", code=None))
-        before = _ANSWER.events(request, identity)[:events]
-        yield from stream([*before, b"event: error\n" + error if is_named else error, DONE], identity)
+        errors = WRITERS[request.format].error_events(identity, "The server had an error.", is_named=is_named)
+        yield from stream([*_ANSWER.events(request, identity)[:events], *errors], identity)
 
     return Script("error_in_stream", play)
 
@@ -179,12 +186,15 @@ def duplicate_usage() -> Script:
 
 
 def usage_in_every_chunk() -> Script:
-    """Usage that grows with every event, as some providers send it; the last one counts."""
+    """Usage that grows with every event, as some providers send it; the last one counts. Only in OpenAI's chunks."""
 
     def play(request: Request, identity: Identity) -> Steps:
+        if request.format not in _CHUNKED:
+            yield from answer(like=_ANSWER).play(request, identity)
+            return
         events = [event for event in _ANSWER.events(request, identity) if event != DONE]
         pieces = [
-            event[:-3] + b',"usage":' + encode(Usage(12, place, 12 + place).payload(identity)) + b"}\n\n"
+            event[:-3] + b',"usage":' + encode(usage_payload(Usage(12, place, 12 + place), identity)) + b"}\n\n"
             for place, event in enumerate(events)
             if b'"choices":[]' not in event
         ]
@@ -252,7 +262,7 @@ def invalid_json(*, events: int = 3) -> Script:
             yield Write(whole(200, [_JSON, *identity.headers()], body[: len(body) // 2]))
             return
         pieces = _ANSWER.events(request, identity)
-        pieces.insert(events, b'data: {"id":"cut","choices":[{"delta":{"con\n\n')
+        pieces.insert(events, WRITERS[request.format].BROKEN)
         yield from stream(pieces, identity)
 
     return Script("invalid_json", play)
@@ -263,7 +273,7 @@ def odd_payload(payload: JsonObject) -> Script:
 
     def play(request: Request, identity: Identity) -> Steps:
         if request.is_streamed:
-            yield from stream([sse(payload), DONE], identity)
+            yield from stream([sse(payload), *([DONE] if request.format in _CHUNKED else [])], identity)
         else:
             yield Write(whole(200, [_JSON, *identity.headers()], encode(payload)))
 

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
+from typing import Literal, TypeAlias
 
+Format: TypeAlias = Literal["chat", "responses", "completions", "anthropic"]
+_FORMATS: dict[str, Format] = {"responses": "responses", "completions": "completions", "messages": "anthropic"}
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]+)[^\r\n]*\r\n")
 Headers = Iterable[tuple[str, str]]
 
@@ -19,6 +22,12 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def format(self) -> Format:
+        """The wire format, by the path that was called: chat completions unless it ends as another one's does."""
+        path = self.path.partition("?")[0].rstrip("/")
+        return "chat" if path.endswith("/chat/completions") else _FORMATS.get(path.rpartition("/")[2], "chat")
 
     @cached_property
     def json(self) -> dict[str, object]:
@@ -80,6 +89,19 @@ def _take_chunks(data: bytearray) -> bytes | None:
             del data[:position]
             return bytes(body)
     return None
+
+
+def take_frame(data: bytearray) -> bytes | None:
+    """Cut one piece of a chunked body off the front of `data`, the empty last one too; None while none is whole."""
+    match = _CHUNK_SIZE.match(data)
+    if match is None:
+        return None
+    start, size = match.end(), int(match[1], 16)
+    if len(data) < start + size + 2:
+        return None
+    piece = bytes(data[start : start + size])
+    del data[: start + size + 2]
+    return piece
 
 
 def head(status: int, headers: Headers) -> bytes:

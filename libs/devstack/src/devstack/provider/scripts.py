@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from devstack.provider.answers import Answer, JsonObject, ToolCall, encode
+from devstack.provider.answers import Answer, ToolCall
+from devstack.provider.conversation import last_prompt
+from devstack.provider.formats import anthropic, chat
 from devstack.provider.http import LAST_FRAME, Request, framed, head, whole
 from devstack.provider.identity import Identity
+from devstack.provider.payload import JsonObject, encode
 from devstack.provider.script import Pause, Script, Steps, Write
 
 _JSON = ("Content-Type", "application/json")
@@ -70,7 +73,7 @@ def echo() -> Script:
     """Says the last user message again: what `python -m devstack.provider` does."""
 
     def play(request: Request, identity: Identity) -> Steps:
-        yield from answer(f"You said: {_last_user_text(request)}").play(request, identity)
+        yield from answer(f"You said: {last_prompt(request) or 'nothing'}").play(request, identity)
 
     return Script("echo", play)
 
@@ -82,16 +85,29 @@ def http_error(
     message: str | None = None,
     headers: Iterable[tuple[str, str]] = (),
 ) -> Script:
-    """An HTTP error with an OpenAI-like body; `retry_after` in seconds, or an HTTP date."""
-    kind, code, text = _ERRORS.get(status, ("server_error", None, "Something went wrong."))
+    """An HTTP error with the body that its format has; `retry_after` in seconds, or an HTTP date."""
 
-    def play(_: Request, identity: Identity) -> Steps:
+    def play(request: Request, identity: Identity) -> Steps:
         sent = [_JSON, *identity.headers(), *headers]
         if retry_after is not None:
             sent.append(("Retry-After", str(retry_after)))
-        yield Write(whole(status, sent, encode(error_body(identity, message or text, kind=kind, code=code))))
+        yield Write(whole(status, sent, encode(error_body(request, identity, status, message=message))))
 
     return Script(f"http_error_{status}", play)
+
+
+def refusal(reason: str) -> Script:
+    """What a provider answers to a request that is wrong."""
+
+    def play(request: Request, identity: Identity) -> Steps:
+        kind = "invalid_request_error"
+        if request.format == "anthropic":
+            body = anthropic.error_body(identity, reason, kind=kind)
+        else:
+            body = chat.error_body(identity, reason, kind=kind, code=None)
+        yield Write(whole(400, [_JSON, *identity.headers()], encode(body)))
+
+    return Script("refusal", play)
 
 
 def raw(
@@ -105,10 +121,13 @@ def raw(
     return Script("raw", play)
 
 
-def error_body(identity: Identity, text: str, *, kind: str, code: str | None) -> JsonObject:
-    """OpenAI's error object in this provider's words."""
-    error = {"message": identity.message(text), "type": kind, "param": None, "code": code, **identity.error_extras()}
-    return {"error": error}
+def error_body(request: Request, identity: Identity, status: int, *, message: str | None = None) -> JsonObject:
+    """What the body of an error with this status says in the format of the request, in this provider's words."""
+    kind, code, text = _ERRORS.get(status, ("server_error", None, "Something went wrong."))
+    if request.format == "anthropic":
+        kind, text = anthropic.error_words(status, text)
+        return anthropic.error_body(identity, message or text, kind=kind)
+    return chat.error_body(identity, message or text, kind=kind, code=code)
 
 
 def stream_head(identity: Identity) -> bytes:
@@ -129,15 +148,3 @@ def stream(pieces: Iterable[bytes], identity: Identity, *, interval_seconds: flo
 def _delay(seconds: float) -> Steps:
     if seconds:
         yield Pause(seconds)
-
-
-def _last_user_text(request: Request) -> str:
-    messages = request.json.get("messages")
-    for message in reversed(messages if isinstance(messages, list) else []):
-        if isinstance(message, dict) and message.get("role") == "user":
-            content = message.get("content")
-            if isinstance(content, str):
-                return content
-            parts = content if isinstance(content, list) else []
-            return " ".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
-    return "nothing"

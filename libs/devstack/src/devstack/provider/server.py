@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Self, cast
 
 from devstack.provider import scripts
-from devstack.provider.answers import encode
 from devstack.provider.http import Request, parse_head, take_body, whole
 from devstack.provider.identity import Identity
+from devstack.provider.payload import encode
 from devstack.provider.script import Close, Hang, Pause, Reset, Script, Write
+from devstack.provider.strictness import Rules, complaints
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time to linger: close() sends RST
 
@@ -58,11 +59,28 @@ class Provider:
 
     A request is answered by the next script queued for its model, else by the next one queued for any model, else by
     the one set with `always` for its model, else by the default. `GET …/models` is answered without a script.
+
+    A `strict` one answers a request that a real provider would refuse with 400 instead, and notes why in `complaints`.
+    It knows no `developer` role in chat messages unless it `allows_developer`; one that `wants_reasoning` needs the
+    thoughts back with the tool calls that they led to.
     """
 
-    def __init__(self, *, brand: str | None = None, port: int = 0, default: Script | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        brand: str | None = None,
+        port: int = 0,
+        default: Script | None = None,
+        strict: bool = False,
+        allows_developer: bool = False,
+        wants_reasoning: bool = False,
+    ) -> None:
         self.brand = brand
         self.exchanges: list[Exchange] = []
+        self.complaints: list[str] = []
+        self.strict = strict
+        self._issued: set[str] = set()
+        self._rules = Rules(self._issued, allows_developer, wants_reasoning)
         self._port = port
         self._default = default or scripts.answer()
         self._queues: defaultdict[str | None, deque[Script]] = defaultdict(deque)
@@ -122,12 +140,14 @@ class Provider:
 
     async def begin(self, request: Request) -> tuple[Exchange, Script, Identity]:
         """Record a request and choose its script. (For the connection.)"""
-        script = self._choose(request.model)
+        wrong = complaints(request, self._rules) if self.strict else []
+        script = scripts.refusal("; ".join(wrong)) if wrong else self._choose(request.model)
         exchange = Exchange(next(self._numbers), request, script.name, datetime.now(UTC))
         async with self._arrived:
             self.exchanges.append(exchange)
             self._arrived.notify_all()
-        return exchange, script, Identity(self.brand, exchange.number)
+        self.complaints += [f"request {exchange.number} ({request.format}): {complaint}" for complaint in wrong]
+        return exchange, script, Identity(self.brand, exchange.number, self._issued)
 
     def connected(self, connection: "_Connection") -> None:
         """A client has come. (For the connection.)"""

@@ -2,10 +2,10 @@
 
 import typer
 
-from gateway.commands import accounts, tokens
+from gateway.commands import accounts, responses, tokens
 
 
 def register(cli: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (*accounts.COMMANDS, *tokens.COMMANDS):
+    for command in (*accounts.COMMANDS, *tokens.COMMANDS, *responses.COMMANDS):
         cli.command()(command)

@@ -20,6 +20,7 @@ from contracts.billing import ReadReceipt as ReadReceiptRequest
 from contracts.failures import Failure
 from contracts.gateway import Timings, TokenUsage, WindowAfter
 from contracts.outcomes import Outcome
+from contracts.plans import PlanCatalogue
 from gateway.auth import USAGE_READ, require_scope
 from gateway.domain import Caller
 from gateway.errors import ReceiptNotFound, ServiceUnavailable
@@ -38,6 +39,7 @@ class ReceiptTurn(BaseModel):
 
     id: UUID
     call: int = Field(description="Its place among the calls of the turn; the first one pays")
+    calls: int | None = Field(description="How many calls a turn may have under the plan; null: the plan is no more")
 
 
 class ReceiptWindows(BaseModel):
@@ -161,7 +163,10 @@ def is_recent(request_id: UUID, *, now: datetime, longest_seconds: float) -> boo
     return -SLACK <= age <= timedelta(seconds=longest_seconds) + SLACK
 
 
-def build_receipts(caller: Dependency, read: ReadReceipt, *, prefix: str) -> APIRouter:
+def build_receipts(
+    caller: Dependency, read: ReadReceipt, plans: Callable[[], PlanCatalogue], *, prefix: str
+) -> APIRouter:
+    """`plans` gives the catalogue as it is now."""
     api = APIRouter(prefix=prefix, tags=["receipts"])
 
     @api.get("/receipts/{request_id}", operation_id="read_receipt", summary="Read how a request ended")
@@ -178,7 +183,7 @@ def build_receipts(caller: Dependency, read: ReadReceipt, *, prefix: str) -> API
         """
         require_scope(who, USAGE_READ)
         wanted = _parsed(request_id)
-        return report(await read(who.account_id, wanted), request_id=wanted)
+        return report(await read(who.account_id, wanted), plans(), request_id=wanted)
 
     return api
 
@@ -194,9 +199,13 @@ def _parsed(text: str) -> UUID:
     return request_id
 
 
-def report(found: Found, *, request_id: UUID) -> ReceiptReport:
+def report(found: Found, plans: PlanCatalogue, *, request_id: UUID) -> ReceiptReport:
     """A receipt as its customer reads it."""
-    settled, replay = _of_line(found.receipt), found.replay
+    plan = plans.plan(found.receipt.plan)
+    settled, replay = (
+        _of_line(found.receipt, calls=plan.turns.calls_per_turn if plan is not None else None),
+        found.replay,
+    )
     if replay is None:
         return settled
     return settled.model_copy(
@@ -219,7 +228,7 @@ def report(found: Found, *, request_id: UUID) -> ReceiptReport:
     )
 
 
-def _of_line(receipt: Receipt) -> ReceiptReport:
+def _of_line(receipt: Receipt, *, calls: int | None) -> ReceiptReport:
     return ReceiptReport(
         request_id=receipt.request_id,
         outcome=receipt.result,
@@ -233,7 +242,7 @@ def _of_line(receipt: Receipt) -> ReceiptReport:
         model_served=receipt.alias_served,
         endpoint=receipt.endpoint,
         stream=receipt.is_stream,
-        turn=ReceiptTurn(id=receipt.turn_id, call=receipt.call),
+        turn=ReceiptTurn(id=receipt.turn_id, call=receipt.call, calls=calls),
         started_at=receipt.started_at,
         ended_at=receipt.ended_at,
         timings=receipt.timings,

@@ -2,5 +2,6 @@
 
 from gateway.store.accounts import Store, StoredToken
 from gateway.store.claims import ClaimStore, KnownKey, StoredAnswer, Wanted
+from gateway.store.responses import ResponseStore
 
-__all__ = ["ClaimStore", "KnownKey", "Store", "StoredAnswer", "StoredToken", "Wanted"]
+__all__ = ["ClaimStore", "KnownKey", "ResponseStore", "Store", "StoredAnswer", "StoredToken", "Wanted"]

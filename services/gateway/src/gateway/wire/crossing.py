@@ -45,7 +45,7 @@ ReadWhole = Callable[[bytes], Sequence[Delta]]
 """The deltas of a whole answer of a provider, `Finished` among them. Raises `UnusableAnswer`."""
 
 WriteWhole = Callable[[Sequence[Delta]], bytes]
-"""The body of a whole answer for the client."""
+"""The body of a whole answer for the client, when its encoder has been fed all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Crossing:
         self._read_whole = read_whole
         self._write_whole = write_whole
         self._splitter = sse.Splitter()
-        self._whole: bytes | None = None
+        self._whole: Sequence[Delta] | None = None
 
     @property
     def has_finished(self) -> bool:
@@ -130,12 +130,13 @@ class Crossing:
         deltas = self._read_whole(body)
         for delta in deltas:
             self._note(delta)
+            self._encoder.feed(delta)
         if not self.has_finished:
             raise UnusableAnswer("not_finished")
-        self._whole = self._write_whole(deltas)
+        self._whole = deltas
 
     def finish(self) -> bytes:
-        return self._whole if self._whole is not None else self._encoder.finish()
+        return self._write_whole(self._whole) if self._whole is not None else self._encoder.finish()
 
     def fail(self, code: str, message: str) -> bytes:
         return self._encoder.fail(code, message)

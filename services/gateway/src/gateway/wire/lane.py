@@ -7,7 +7,7 @@ names; crossings go through the canonical model.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from gateway.wire.usage import Usage
@@ -62,7 +62,8 @@ class Quirks:
     `merges_system`: only one system message, and that first. `takes_parallel_calls`: `parallel_tool_calls` and several
     calls in one message. `output_cap_field`: the name of the cap in chat requests. `replays_reasoning`: thoughts have
     to be sent back with the tool calls they led to, as `reasoning_content`. `takes_images`, `takes_schema`: whether
-    there is image input, and `response_format: json_schema`.
+    there is image input, and `response_format: json_schema`. `thinks_adaptively`: in Anthropic's format, thoughts are
+    asked for by effort; by a budget of tokens otherwise. Its newer models take the one, its older ones the other.
     """
 
     system_role: Literal["developer", "system", "user"] = "system"
@@ -73,6 +74,7 @@ class Quirks:
     replays_reasoning: bool = False
     takes_images: bool = True
     takes_schema: bool = True
+    thinks_adaptively: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ class Lane:
     """One attempt: what is posted to `path` below the target's base URL, and who takes the answer.
 
     `ignored` are fields of the client's request that have no effect with this target. `headers` are what the provider's
-    format needs beside content type and key.
+    format needs beside content type and key. `completed` gives the object that `answer` ends with, in formats whose
+    answers can be stored: the same that `finish` writes then, so that a change to it is one to the answer.
     """
 
     path: str
@@ -152,6 +155,7 @@ class Lane:
     answer: Answer
     ignored: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    completed: Callable[[], dict[str, Any]] | None = None
 
 
 class ClientRequest(Protocol):
@@ -184,6 +188,3 @@ class ClientRequest(Protocol):
 
     @property
     def session_key(self) -> str | None: ...
-
-    def lane(self, target: Target, identity: Identity, mint: Mint, sealer: Sealer) -> Lane:
-        """The way to one target and back. Raises `Unservable`, and `UnusableRequest` when no target could take it."""

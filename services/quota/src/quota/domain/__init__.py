@@ -14,17 +14,22 @@ from quota.domain.admission import (
 )
 from quota.domain.expiry import event_id, expired
 from quota.domain.leases import OpenReservations, Overdue
-from quota.domain.settlements import Change, Conflict, Folded, Hold, Objection, Settlement, fold, settle
+from quota.domain.settlements import Change, Conflict, Effect, Folded, Hold, Objection, Settlement, effect, fold, settle
 from quota.domain.speed import refill_microseconds
+from quota.domain.turns import FORGOTTEN_AFTER, LONGEST_TURN, Continued
 from quota.domain.windows import Allowance, Counts, Windows, allowance, day_resets_at, month_resets_at
 
 __all__ = [
+    "FORGOTTEN_AFTER",
+    "LONGEST_TURN",
     "Allowance",
     "Ask",
     "Change",
     "Conflict",
+    "Continued",
     "Counts",
     "Decision",
+    "Effect",
     "Folded",
     "Held",
     "Hold",
@@ -40,6 +45,7 @@ __all__ = [
     "Windows",
     "allowance",
     "day_resets_at",
+    "effect",
     "event_id",
     "expired",
     "fold",

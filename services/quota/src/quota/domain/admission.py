@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from contracts.plans import Turns
 from quota.domain.speed import IN_FLIGHT_RETRY_SECONDS, retry_after_seconds
+from quota.domain.turns import Continued
 from quota.domain.windows import Windows
+
+TURNS = Turns()
 
 
 class Refusal(StrEnum):
@@ -22,7 +26,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One prompt that somebody wants to have held. What comes after `gateway` is kept for the record only."""
+    """One request that somebody wants to have admitted, with a prompt of its own or on that of the turn it continues.
+
+    `alias`, `endpoint`, `is_stream` and `trace_id` are kept for the record only.
+    """
 
     account_id: UUID
     request_id: UUID
@@ -32,16 +39,21 @@ class Ask:
     endpoint: str = ""
     is_stream: bool = False
     trace_id: str | None = None
+    continues: Continued | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Prompts per UTC day and UTC month of one plan, open ones at once, and requests a minute; None is no limit."""
+    """Prompts per UTC day and UTC month of one plan, open requests at once, and requests a minute; None is no limit.
+
+    `turns` is how far one prompt reaches.
+    """
 
     daily: int | None
     monthly: int | None
     in_flight: int | None = None
     requests_per_minute: int | None = None
+    turns: Turns = TURNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A prompt is held. `assigned_plan` is the account's, `plan` the one in force when it was decided."""
+    """A prompt is held, or that of an open turn goes on. `assigned_plan` is the account's, `plan` the one in force."""
 
     assigned_plan: str
     plan: str
@@ -67,6 +79,10 @@ class Held:
     call: int
     windows: Windows
     is_replay: bool
+
+    @property
+    def is_continuation(self) -> bool:
+        return self.call > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +102,27 @@ Decision = Held | Refused
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An account as an ask finds it: windows, open prompts, and microseconds until its bucket is full again."""
+    """An account as an ask finds it: windows, open requests, and microseconds until its bucket is full again.
+
+    `is_riding`: the ask continues an open turn, so it needs no room in the windows.
+    """
 
     windows: Windows
     in_flight: int
     debt_microseconds: int
     is_blocked: bool = False
     is_suspended: bool = False
+    is_riding: bool = False
 
 
 def refusal(standing: Standing, limits: Limits) -> Refusal:
-    """Why a prompt that does not fit is refused: token, account, day, month, and only then speed."""
+    """Why a request that does not fit is refused: token, account, day, month, and only then speed."""
     if standing.is_blocked:
         return Refusal.TOKEN_BLOCKED
     if standing.is_suspended:
         return Refusal.ACCOUNT_SUSPENDED
     windows = standing.windows
-    if not windows.extra:
+    if not windows.extra and not standing.is_riding:
         if windows.daily.room(limits.daily) == 0:
             return Refusal.DAILY_SPENT
         if windows.monthly.room(limits.monthly) == 0:

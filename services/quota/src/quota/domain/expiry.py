@@ -57,7 +57,7 @@ def _alias_served(asked: str, plan: Plan, catalogue: PlanCatalogue) -> str:
 
 
 def _windows_after(overdue: Overdue, plan: Plan) -> tuple[WindowAfter, WindowAfter]:
-    """Both windows without the prompt, which is given back to where it came from."""
+    """Both windows without the prompt, which is given back to where it came from; a continuation held none."""
     windows = overdue.windows
     extra = windows.extra + int(overdue.is_grant_live)
     return (
@@ -67,6 +67,9 @@ def _windows_after(overdue: Overdue, plan: Plan) -> tuple[WindowAfter, WindowAft
 
 
 def _window(counts: Counts, limit: int | None, overdue: Overdue, *, extra: int, resets_at: datetime) -> WindowAfter:
-    after = Counts(counts.used, max(counts.reserved - 1, 0), max(counts.drawn - int(overdue.is_drawn), 0))
+    is_given_back = overdue.call == 1
+    after = Counts(
+        counts.used, max(counts.reserved - int(is_given_back), 0), max(counts.drawn - int(overdue.is_drawn), 0)
+    )
     allowed = allowance(after, limit, extra=extra)
     return WindowAfter(limit=allowed.limit, used=after.taken, remaining=allowed.remaining, resets_at=resets_at)

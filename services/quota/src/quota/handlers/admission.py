@@ -1,4 +1,4 @@
-"""The ask of the hot path: hold a prompt."""
+"""The ask of the hot path: hold a prompt, or ride on that of a turn."""
 
 import time
 from collections import Counter
@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanContext
 
 from chassis import attributes, failpoints, telemetry
 from contracts.quota import Denied, Granted, Reserve, ReserveReply, Turn
-from quota.domain import Ask, Decision, Held
+from quota.domain import Ask, Continued, Decision, Held
 from quota.handlers.catalogue import Catalogue
 from quota.handlers.replies import both
 from quota.lane import GroupCommit
@@ -45,6 +45,7 @@ class AdmissionHandlers:
         self.lane = GroupCommit(self._commit, batch_limit=batch_limit, deadline_seconds=deadline_seconds)
 
     async def reserve(self, question: Reserve) -> ReserveReply:
+        continues = question.continues
         decision = await self.lane.submit(
             Ask(
                 question.account_id,
@@ -55,6 +56,7 @@ class AdmissionHandlers:
                 question.endpoint,
                 question.is_stream,
                 telemetry.trace_id(),
+                None if continues is None else Continued(continues.turn_id, continues.answers),
             )
         )
         plan = self._catalogue.plan_in_force(decision.plan)
@@ -95,5 +97,7 @@ class AdmissionHandlers:
 
 def _admission(decision: Decision) -> str:
     if isinstance(decision, Held):
-        return "replayed" if decision.is_replay else "granted"
+        if decision.is_replay:
+            return "replayed"
+        return "continued" if decision.is_continuation else "granted"
     return decision.reason.value

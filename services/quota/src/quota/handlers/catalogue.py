@@ -52,4 +52,7 @@ class Catalogue:
 
 
 def _limits(plan: Plan) -> Limits:
-    return Limits(plan.daily_prompts, plan.monthly_prompts, plan.speed.in_flight, plan.speed.requests_per_minute)
+    speed = plan.speed
+    return Limits(
+        plan.daily_prompts, plan.monthly_prompts, speed.in_flight, speed.requests_per_minute, turns=plan.turns
+    )

@@ -60,4 +60,5 @@ def _settlement(delivery: Delivery[RequestSettled]) -> Settlement:
         sequence=delivery.sequence,
         outcome=settled.outcome.value,
         is_charged=settled.outcome.is_charged,
+        ended_as=None if settled.ended_as is None else settled.ended_as.value,
     )

@@ -1,4 +1,4 @@
-"""The statement that admits a batch of asks: its text, its parameters, and what its rows mean.
+"""The statements that admit a batch of asks: their texts, their parameters, and what their rows mean.
 
 Everything of an account changes under the lock of its row in `accounts`, which is taken first. What is read of locked
 rows is the newest version. What else a reservation depends on (blocked tokens, which grants there are) is as old as the
@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from psycopg import sql
 
 from quota.domain import (
+    LONGEST_TURN,
     Ask,
     Counts,
     Held,
@@ -23,6 +24,7 @@ from quota.domain import (
     refill_microseconds,
     refused,
 )
+from quota.store import continuations
 
 TODAY = """
 today AS MATERIALIZED (
@@ -41,9 +43,8 @@ _WINDOWS_OF_NOW = """
     AND w.starts_on IN ((SELECT day FROM today), (SELECT month FROM today))
     AND w.starts_on = CASE w.kind WHEN 'day' THEN (SELECT day FROM today) ELSE (SELECT month FROM today) END"""
 
-# Locks are taken in order because each of these needs the one before: `held`, `locked`, `pools`.
-_STATE = f"""
-WITH {TODAY}, asked AS MATERIALIZED (
+_ASKED = """
+asked AS MATERIALIZED (
     SELECT q.*, row_number() OVER (PARTITION BY account_id, is_replay OR is_blocked ORDER BY place) AS position
     FROM (
         SELECT q.*,
@@ -54,7 +55,11 @@ WITH {TODAY}, asked AS MATERIALIZED (
              WITH ORDINALITY
              AS q (account_id, request_id, token_id, gateway, alias, endpoint, is_stream, trace_id, place)
         OFFSET 0) AS q
-), held AS MATERIALIZED (
+)"""
+
+# Locks are taken in order because each of these needs the one before: `held`, `locked`, `pools`.
+_STATE = f"""
+, held AS MATERIALIZED (
     SELECT a.account_id, a.plan, a.version, a.is_suspended, a.extra, a.changes_at, a.in_flight, a.rate_full_at
     FROM quota.accounts AS a
     WHERE a.account_id = ANY ($1)
@@ -168,8 +173,10 @@ SELECT verdict, assigned_plan, plan, day, month, day_used, day_reserved, day_dra
 FROM decided CROSS JOIN today ORDER BY place
 """
 
-_ADMIT = _STATE + _NO_SHARES + _DECIDED + _WRITE
-_ADMIT_DRAWING = _STATE + _SHARES + _DECIDED + _PAID + _WRITE
+_BEGIN = f"\nWITH {TODAY}, "
+_ADMIT = _BEGIN + _ASKED + _STATE + _NO_SHARES + _DECIDED + _WRITE
+_ADMIT_DRAWING = _BEGIN + _ASKED + _STATE + _SHARES + _DECIDED + _PAID + _WRITE
+_CONTINUE = _BEGIN + continuations.ASKED + _STATE + continuations.DECIDED
 
 
 class Row(NamedTuple):
@@ -177,9 +184,12 @@ class Row(NamedTuple):
 
     Nothing is decided where the account's windows are `missing`, its plan or grants are `due` to be looked up, or it is
     `stale`: it changed since the snapshot. `unpaid` has to draw from a grant, for `full` there is no room at all.
+
+    A continuation adds nothing to the windows; its `in_flight` and `debt` have what went before it in the batch. `new`
+    is one that has to hold a prompt.
     """
 
-    verdict: Literal["replay", "missing", "due", "stale", "blocked", "suspended", "full", "unpaid", "held"]
+    verdict: Literal["replay", "missing", "due", "stale", "blocked", "suspended", "full", "unpaid", "held", "new"]
     assigned_plan: str
     plan: str
     day: date
@@ -195,6 +205,7 @@ class Row(NamedTuple):
     debt: int
     room: int | None
     added: int
+    call: int = 1
 
     @property
     def windows(self) -> Windows:
@@ -212,11 +223,13 @@ class Row(NamedTuple):
 class Statements(NamedTuple):
     """With numbered parameters, for a raw cursor: the driver reads a text as long as these anew for every batch.
 
-    `admit_drawing` is for asks that find the plan's room spent and prompts in live grants.
+    `admit_drawing` is for asks that find the plan's room spent and prompts in live grants, `carry_on` for those that
+    continue a turn.
     """
 
     admit: str
     admit_drawing: str
+    carry_on: str
 
 
 def statements(terms: Terms, *, lease_seconds: float) -> Statements:
@@ -230,11 +243,14 @@ def statements(terms: Terms, *, lease_seconds: float) -> Statements:
         "in_flight": [each.in_flight for each in limits],
         "rates": rates,
         "refills": [rate and refill_microseconds(rate) for rate in rates],
+        "calls_per_turn": [each.turns.calls_per_turn for each in limits],
+        "turn_seconds": [min(each.turns.open_for_minutes * 60, int(LONGEST_TURN.total_seconds())) for each in limits],
         "default_plan": terms.default_plan,
         "version": terms.version,
         "lease": f"{lease_seconds} seconds",
     }
-    return Statements(*(sql.SQL(text).format(**values).as_string() for text in (_ADMIT, _ADMIT_DRAWING)))
+    texts = (_ADMIT, _ADMIT_DRAWING, _CONTINUE)
+    return Statements(*(sql.SQL(text).format(**values).as_string() for text in texts))
 
 
 def parameters(asks: Sequence[Ask]) -> list[list[Any]]:
@@ -250,19 +266,25 @@ def parameters(asks: Sequence[Ask]) -> list[list[Any]]:
     ]
 
 
+def continuing_parameters(asks: Sequence[Ask]) -> list[list[Any]]:
+    """Of asks that all continue something."""
+    continued = [ask.continues for ask in asks if ask.continues is not None]
+    return [*parameters(asks), [each.turn_id for each in continued], [each.answers for each in continued]]
+
+
 def held(ask: Ask, row: Row, terms: Terms) -> Held:
     return Held(
         assigned_plan=row.assigned_plan,
         plan=row.plan,
         plans_version=terms.version,
-        turn_id=ask.request_id,  # each request is a turn of its own
-        call=1,
+        turn_id=ask.continues.turn_id if ask.continues is not None and row.call > 1 else ask.request_id,
+        call=row.call,
         windows=row.windows,
         is_replay=False,
     )
 
 
-def not_held(row: Row, terms: Terms) -> Refused:
+def not_held(row: Row, terms: Terms, *, is_riding: bool) -> Refused:
     limits = terms.limits[row.plan]
     rate = limits.requests_per_minute
     standing = Standing(
@@ -271,5 +293,6 @@ def not_held(row: Row, terms: Terms) -> Refused:
         debt_microseconds=row.debt + row.added * (refill_microseconds(rate) if rate else 0),
         is_blocked=row.verdict == "blocked",
         is_suspended=row.verdict == "suspended",
+        is_riding=is_riding,
     )
     return refused(standing, limits, assigned_plan=row.assigned_plan, plan=row.plan)

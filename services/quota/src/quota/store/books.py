@@ -25,7 +25,8 @@ page AS MATERIALIZED (
 )"""
 
 # `later`: what was settled beyond the sequence is taken back. `days`: an open reservation whose end is told, and which
-# waits for what is ahead of it in the stream, counts as settled where the stream says so.
+# waits for what is ahead of it in the stream, counts as settled where the stream says so. An open continuation holds no
+# prompt, so no window has it as reserved; it is settled like any other, and never charged.
 _BOOKS = f"""
 WITH overdue AS MATERIALIZED (
     SELECT account_id, count(*) AS number FROM quota.reservations
@@ -40,7 +41,7 @@ WITH overdue AS MATERIALIZED (
            count(*) FILTER (WHERE r.settled_sequence <= %(through)s OR r.outcome IS NULL AND EXISTS (
                SELECT FROM quota.settlement_conflicts AS c WHERE c.request_id = r.request_id
                AND c.account_id = r.account_id AND c.sequence <= %(through)s)) AS settled,
-           count(*) FILTER (WHERE r.outcome IS NULL) AS open
+           count(*) FILTER (WHERE r.outcome IS NULL AND r.answers IS NULL) AS open
     FROM quota.reservations AS r
     WHERE r.day = %(day)s AND r.account_id = ANY (ARRAY (SELECT account_id FROM page)) GROUP BY r.account_id
 ), counters AS (

@@ -1,4 +1,4 @@
-"""Leases of held prompts: renewed by their gateway, and what is found when one has run out.
+"""Leases of open requests: renewed by their gateway, and what is found when one has run out.
 
 Only the database's clock counts. The statements that change leases lock reservations by key, as the fold does after its
 other locks, so nobody waits in a circle.
@@ -59,7 +59,7 @@ _OVERDUE = """
 SELECT r.account_id, r.request_id, r.token_id, r.turn_id, r.call, r.plan, r.plans_version, r.alias, r.endpoint,
        r.is_stream, r.trace_id, r.reserved_at, r.lease_until, quota.clock(),
        r.grant_id IS NOT NULL, coalesce(g.starts_at <= quota.clock() AND g.ends_at > quota.clock(), false),
-       k.sequence, k.outcome, r.day, r.month, coalesce(a.extra, 0),
+       k.sequence, k.outcome, k.ended_as, r.day, r.month, coalesce(a.extra, 0),
        coalesce(d.used, 0), coalesce(d.reserved, 0), coalesce(d.drawn, 0),
        coalesce(m.used, 0), coalesce(m.reserved, 0), coalesce(m.drawn, 0)
 FROM (SELECT * FROM quota.reservations
@@ -71,7 +71,7 @@ LEFT JOIN quota.grants AS g ON g.grant_id = r.grant_id
 LEFT JOIN quota.windows AS d ON d.account_id = r.account_id AND d.kind = 'day' AND d.starts_on = r.day
 LEFT JOIN quota.windows AS m ON m.account_id = r.account_id AND m.kind = 'month' AND m.starts_on = r.month
 LEFT JOIN LATERAL (
-    SELECT c.sequence, c.outcome FROM quota.settlement_conflicts AS c
+    SELECT c.sequence, c.outcome, c.ended_as FROM quota.settlement_conflicts AS c
     WHERE c.request_id = r.request_id AND c.account_id = r.account_id ORDER BY c.sequence LIMIT 1) AS k ON true
 ORDER BY r.lease_until, r.account_id, r.request_id
 """
@@ -168,10 +168,10 @@ def _keys(keys: Sequence[Key]) -> dict[str, Any]:
 
 def _overdue(row: Sequence[Any]) -> Overdue:
     account_id, request_id = row[:2]
-    sequence, outcome, day, month, extra, *counts = row[16:]
+    sequence, outcome, ended_as, day, month, extra, *counts = row[16:]
     kept = None
     if sequence is not None:
-        kept = Settlement(account_id, request_id, sequence, outcome, Outcome(outcome).is_charged)
+        kept = Settlement(account_id, request_id, sequence, outcome, Outcome(outcome).is_charged, ended_as)
     windows = Windows(day, month, Counts(*counts[:3]), Counts(*counts[3:]), extra)
     values: Sequence[Any] = (*row[:16], kept, windows)
     return Overdue(*values)

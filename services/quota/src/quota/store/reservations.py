@@ -1,4 +1,8 @@
-"""The hot path: reservations, a batch at a time, each batch by one statement on one connection."""
+"""The hot path: reservations, a batch at a time, each batch by one statement on one connection.
+
+Asks that continue a turn go first, by a statement of their own; those that cannot ride on it are then decided with the
+others.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,7 +19,17 @@ from chassis import database
 from chassis.database import StoreAway
 from quota.domain import Ask, Counts, Decision, Held, Refused, Terms, Windows
 from quota.store.accounts import LOCK_ACCOUNTS, REFRESH
-from quota.store.admission import PLANNING, TODAY, Row, Statements, held, not_held, parameters, statements
+from quota.store.admission import (
+    PLANNING,
+    TODAY,
+    Row,
+    Statements,
+    continuing_parameters,
+    held,
+    not_held,
+    parameters,
+    statements,
+)
 
 # Longer than any batch takes, and no longer than callers should wait behind a connection that is silently dead.
 STATEMENT_SECONDS = 3.0
@@ -63,24 +77,30 @@ _Key = tuple[UUID, UUID]
 
 @dataclass(slots=True)
 class _Round:
-    """What one statement left to do. `doubtful` are replays (None) and refusals, which a later look has to confirm."""
+    """What one statement left to do. `doubtful` are replays (None) and refusals, which a later look has to confirm.
+
+    `new` continue nothing after all, `unpaid` need a prompt of a grant.
+    """
 
     decided: dict[_Key, Decision] = field(default_factory=dict)
     doubtful: dict[_Key, Refused | None] = field(default_factory=dict)
+    new: set[_Key] = field(default_factory=set)
     unpaid: list[Ask] = field(default_factory=list)
     missing: list[UUID] = field(default_factory=list)
     due: list[UUID] = field(default_factory=list)
 
-    def take(self, ask: Ask, row: Row, terms: Terms) -> None:
+    def take(self, ask: Ask, row: Row, terms: Terms, *, is_riding: bool) -> None:
         """Sort one answer in. A stale account leaves nothing to do but to ask again."""
         key = (ask.account_id, ask.request_id)
         match row.verdict:
             case "held":
                 self.decided[key] = held(ask, row, terms)
             case "full" | "blocked" | "suspended":
-                self.doubtful[key] = not_held(row, terms)
+                self.doubtful[key] = not_held(row, terms, is_riding=is_riding)
             case "replay":
                 self.doubtful[key] = None
+            case "new":
+                self.new.add(key)
             case "unpaid":
                 self.unpaid.append(ask)
             case "missing":
@@ -92,7 +112,10 @@ class _Round:
 
 
 class Reservations:
-    """The one connection on which batches are committed, each by one statement; a second one where grants are drawn."""
+    """The one connection on which batches are committed, each by one statement.
+
+    A second one where grants are drawn, and one before it where turns are continued.
+    """
 
     def __init__(self, url: str, *, lease_seconds: float) -> None:
         self._url = url
@@ -134,7 +157,12 @@ class Reservations:
         """Decide what can be decided now, and prepare another round for the rest: windows opened, plans looked up."""
         found = _Round()
         texts = self._statements_of(terms)
-        await self._admit(texts.admit, asks, terms, found)
+        continuing = [ask for ask in asks if ask.continues is not None]
+        if continuing:
+            await self._admit(texts.carry_on, continuing, terms, found, is_riding=True)
+            asks = [ask for ask in asks if ask.continues is None or (ask.account_id, ask.request_id) in found.new]
+        if asks:
+            await self._admit(texts.admit, asks, terms, found)
         if found.unpaid:
             unpaid, found.unpaid = found.unpaid, []
             await self._admit(texts.admit_drawing, unpaid, terms, found)
@@ -151,13 +179,17 @@ class Reservations:
             await self._refresh(found.due)
         return found.decided
 
-    async def _admit(self, statement: str, asks: Sequence[Ask], terms: Terms, found: _Round) -> None:
+    async def _admit(
+        self, statement: str, asks: Sequence[Ask], terms: Terms, found: _Round, *, is_riding: bool = False
+    ) -> None:
+        given = continuing_parameters(asks) if is_riding else parameters(asks)
         try:
-            rows = await self._run(statement, parameters(asks), cursor=psycopg.AsyncRawCursor)
+            rows = await self._run(statement, given, cursor=psycopg.AsyncRawCursor)
         except psycopg.errors.UniqueViolation:
-            return  # another replica has just admitted one of these ids: next time it is a replay
+            # Another replica has just admitted one of these ids (next time it is a replay), or made one of these turns.
+            return
         for ask, row in zip(asks, rows, strict=True):
-            found.take(ask, Row._make(row), terms)
+            found.take(ask, Row(*row), terms, is_riding=is_riding)
 
     def _statements_of(self, terms: Terms) -> Statements:
         if self._statements is None or self._statements[0] is not terms:
@@ -165,7 +197,7 @@ class Reservations:
         return self._statements[1]
 
     async def _recall(self, keys: Sequence[_Key]) -> dict[_Key, Held]:
-        """Those of these prompts that are held or were, with their windows as they are now."""
+        """Those of these requests that are admitted or were, with their windows as they are now."""
         wanted = {"accounts": [key[0] for key in keys], "requests": [key[1] for key in keys]}
         return {
             (account_id, request_id): Held(

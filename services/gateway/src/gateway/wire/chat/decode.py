@@ -1,32 +1,34 @@
-"""Chat requests in: checked, and made into the body for a provider.
+"""Chat requests in: checked, and read as far as they are acted on.
 
 | field | what happens |
 |---|---|
 | `model` | an alias of ours; the target's model is sent instead |
-| `messages`, `tools` | counted, passed on as bytes; image and file URLs are not resolved by us |
+| `messages`, `tools` | counted, passed on as bytes (`passthrough`); image and file URLs are not resolved by us |
 | `stream`, `stream_options` | ours are sent: usage is always asked for, and given to the client if it asked |
 | `n` | 1 or absent; more answers to one prompt are refused |
 | `modalities` | `["text"]` or absent; `audio` is refused |
 | `functions`, `function_call` | refused, deprecated by OpenAI: such calls have no ids to continue a turn |
-| `max_tokens`, `max_completion_tokens` | passed on, lowered to the target's cap |
+| `max_tokens`, `max_completion_tokens` | passed on under the target's name for it, lowered to the target's cap |
 | those of `_FORWARDED` | passed on |
 | `user`, `safety_identifier` | not passed on: they would tell a provider who our customers' customers are |
 | `metadata`, `store` | not passed on: nothing is to be kept at a provider |
-| `prompt_cache_key` | not passed on: the keys of two customers must not meet |
+| `prompt_cache_key` | keeps a session on one target; not passed on: the keys of two customers must not meet |
 | `service_tier` | not passed on: what is bought of a provider is the operator's decision |
 | anything else | not passed on: an unknown field may steer a provider past the profile (`models`, `api_base`) |
 
-What is not passed on is named in the response header `x-smartroute-ignored`. A refused field is a 400 naming it.
+What has no effect is named in the response header `x-smartroute-ignored`. A refused field is a 400 naming it. Requests
+for targets of other formats are read whole in `prompt`, with a table of their own.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from gateway.wire.chat.models import AskedChat
+from gateway.wire.chat.models import AskedChat, AskedMessage
 from gateway.wire.depth import is_deeper_than
+from gateway.wire.lane import UnusableRequest
 
 MAX_DEPTH = 64
 MAX_MESSAGES = 2000
@@ -38,7 +40,7 @@ _REFUSED = {
     "function_call": "Use `tool_choice` instead.",
     "audio": "Only text can be answered.",
 }
-_OURS = frozenset({"model", "stream", "stream_options", "n", "modalities"})
+_OURS = frozenset({"model", "stream", "stream_options", "n", "modalities", "prompt_cache_key"})
 _FORWARDED = frozenset(
     {
         "messages",
@@ -78,30 +80,33 @@ _FAULT_PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _read_chat = msgspec.json.Decoder(AskedChat)
-_encoder = msgspec.json.Encoder()
-_STREAM = {"stream": True, "stream_options": {"include_usage": True}}
-
-
-class UnusableRequest(Exception):
-    """The request cannot be served. `message` is for the client and quotes nothing but field names and types."""
-
-    def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.param = param
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A checked request: what we act on, and the fields that go to a provider, as they came."""
+    """A checked request (a `lane.ClientRequest`): what we act on, and the fields that go to a provider, as they came.
+
+    `roles` are those of the messages, in order.
+    """
 
     model: str
     is_stream: bool
     wants_usage: bool
-    fields: dict[str, msgspec.Raw]
+    forwarded: Mapping[str, msgspec.Raw]
     ignored: tuple[str, ...]
     max_output_tokens: int | None
+    roles: tuple[str, ...]
+    has_tools: bool
+    answered_calls: tuple[str, ...]
+    session_key: str | None
+
+    @property
+    def endpoint(self) -> str:
+        return "chat/completions"
+
+    @property
+    def fields(self) -> Collection[str]:
+        return self.forwarded.keys()
 
 
 def from_chat_request(body: bytes) -> ChatRequest:
@@ -110,15 +115,21 @@ def from_chat_request(body: bytes) -> ChatRequest:
     for name, advice in _REFUSED.items():
         if name in fields and not _is_null(fields[name]):
             raise UnusableRequest(f"`{name}` is not supported. {advice}", code="unsupported_parameter", param=name)
+    roles = tuple([message.role for message in chat.messages])
+    _check_roles(roles)
     _check_counts(chat)
     forwarded = {name: raw for name, raw in fields.items() if name in _FORWARDED and not _is_null(raw)}
     return ChatRequest(
         model=chat.model,
         is_stream=bool(chat.stream),
         wants_usage=chat.stream_options is not None and bool(chat.stream_options.include_usage),
-        fields=forwarded,
+        forwarded=forwarded,
         ignored=_ignored(fields),
         max_output_tokens=chat.max_completion_tokens or chat.max_tokens,
+        roles=roles,
+        has_tools=bool(chat.tools),
+        answered_calls=_answered_calls(chat.messages),
+        session_key=chat.prompt_cache_key or None,
     )
 
 
@@ -130,7 +141,7 @@ def _parsed(body: bytes) -> tuple[AskedChat, dict[str, msgspec.Raw]]:
             raise RecursionError
         return _read_chat.decode(body), fields
     except msgspec.ValidationError as exc:
-        raise _fault(str(exc)) from None
+        raise fault(str(exc)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise UnusableRequest("The body is not valid JSON in UTF-8.", code="invalid_json") from None
     except RecursionError:
@@ -141,7 +152,7 @@ def _is_null(raw: msgspec.Raw) -> bool:
     return bytes(memoryview(raw)[:5]) == b"null"
 
 
-def _fault(text: str) -> UnusableRequest:
+def fault(text: str) -> UnusableRequest:
     """What msgspec says names types and the place, never a value."""
     place = _FAULT_PLACE.search(text)
     if place is not None:
@@ -154,16 +165,19 @@ def _fault(text: str) -> UnusableRequest:
     return UnusableRequest(f"The body must be a JSON object: {text}.", code="invalid_value")
 
 
-def _check_counts(chat: AskedChat) -> None:
-    if not 1 <= len(chat.messages) <= MAX_MESSAGES:
+def _check_roles(roles: Sequence[str]) -> None:
+    if not 1 <= len(roles) <= MAX_MESSAGES:
         raise UnusableRequest(
             f"`messages` must hold 1 to {MAX_MESSAGES} messages.", code="invalid_value", param="messages"
         )
-    for place, message in enumerate(chat.messages):
-        if message.role not in ROLES:
-            roles = ", ".join(f"`{role}`" for role in sorted(ROLES))
-            param = f"messages[{place}].role"
-            raise UnusableRequest(f"`{param}` must be one of {roles}.", code="invalid_value", param=param)
+    if not ROLES.issuperset(roles):
+        place = next(place for place, role in enumerate(roles) if role not in ROLES)
+        known = ", ".join(f"`{role}`" for role in sorted(ROLES))
+        param = f"messages[{place}].role"
+        raise UnusableRequest(f"`{param}` must be one of {known}.", code="invalid_value", param=param)
+
+
+def _check_counts(chat: AskedChat) -> None:
     if chat.tools is not None and len(chat.tools) > MAX_TOOLS:
         raise UnusableRequest(f"`tools` must hold at most {MAX_TOOLS} tools.", code="invalid_value", param="tools")
     if chat.n is not None and chat.n != 1:
@@ -177,31 +191,13 @@ def _ignored(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...]:
     return tuple(name for name in names if _PRINTABLE_NAME.fullmatch(name))[:_MAX_NAMES]
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a target cannot take: fields to leave out, to rename, and the most tokens that it may write."""
-
-    drop: tuple[str, ...] = ()
-    rename: Mapping[str, str] | None = None
-    max_output_tokens: int | None = None
-
-
-_NO_POLICY = Policy()
-
-
-def to_provider_request(request: ChatRequest, *, model: str, policy: Policy = _NO_POLICY) -> bytes:
-    """The body for one target. The cap is applied first, then fields are left out, then renamed."""
-    fields: dict[str, object] = {"model": model, **request.fields}
-    if request.is_stream:
-        fields |= _STREAM
-    cap = policy.max_output_tokens
-    if cap is not None and (request.max_output_tokens is None or request.max_output_tokens > cap):
-        fields.pop("max_tokens", None)
-        asked_newer = fields.pop("max_completion_tokens", None) is not None
-        fields["max_completion_tokens" if asked_newer else "max_tokens"] = cap
-    for name in policy.drop:
-        fields.pop(name, None)
-    for name, other in (policy.rename or {}).items():
-        if name in fields:
-            fields[other] = fields.pop(name)
-    return _encoder.encode(fields)
+def _answered_calls(messages: Sequence[AskedMessage]) -> tuple[str, ...]:
+    """The calls that the last messages answer: tool messages and nothing else since the assistant spoke."""
+    answered: list[str] = []
+    for message in reversed(messages):
+        if message.role == "assistant":
+            return tuple(reversed(answered))
+        if message.role != "tool" or not message.tool_call_id:
+            return ()
+        answered.append(message.tool_call_id)
+    return ()

@@ -1,42 +1,29 @@
-"""Chat answers out: whole completions, errors inside a stream, and what an error of a provider means."""
+"""Chat answers out: whole completions, and what an error of a provider means."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
+from gateway.wire.chat.chunks import completion_id
 from gateway.wire.chat.models import (
     FAILED_FINISHES,
+    Logprobs,
     ProviderAnswer,
+    ProviderChoice,
     ProviderError,
     ProviderErrorBody,
     Said,
     known_finish_reason,
 )
-from gateway.wire.chat.toolcalls import Mint, ToolCalls, TooManyToolCalls
-from gateway.wire.usage import Usage, from_wire_usage, to_wire_usage
+from gateway.wire.chat.toolcalls import ToolCalls, TooManyToolCalls
+from gateway.wire.lane import Identity, Mint, UnusableAnswer
+from gateway.wire.usage import Usage, WireUsage, from_wire_usage, to_wire_usage
 
 _read_answer = msgspec.json.Decoder(ProviderAnswer)
 _read_error = msgspec.json.Decoder(ProviderErrorBody)
 _encoder = msgspec.json.Encoder()
-
-
-class UnusableAnswer(Exception):
-    """What the provider sent is not an answer. `reason` is a word of ours, for operators."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What we put in place of the provider's: the id, the alias, and when (seconds since 1970)."""
-
-    completion_id: str
-    model: str
-    created: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,38 +36,53 @@ class Completion:
     usage: Usage | None
 
 
-def to_chat_completion(provider_body: bytes, identity: Identity, mint: Mint) -> Completion:
+def from_provider_completion(body: bytes, identity: Identity, mint: Mint) -> Completion:
     """The provider's completion with nothing of the provider in it. Raises `UnusableAnswer`."""
-    answer = _answer(provider_body)
-    choice = next((choice for choice in answer.choices or () if choice.index == 0), None)
-    if choice is None or choice.message is None:
-        raise UnusableAnswer("no_choice")
-    if choice.finish_reason in FAILED_FINISHES:
-        raise UnusableAnswer("failed_finish")
+    choice, wire_usage = said_choice(body)
+    assert choice.message is not None, "a choice that says something"
     message, has_content = _message(choice.message, mint)
     finish_reason = known_finish_reason(choice.finish_reason or "stop")
-    sent_choice = {"index": 0, "message": message, "logprobs": choice.logprobs, "finish_reason": finish_reason}
+    usage = from_wire_usage(wire_usage) if wire_usage is not None else None
+    sent = to_completion(identity, message=message, finish_reason=finish_reason, usage=usage, logprobs=choice.logprobs)
+    return Completion(sent, finish_reason, has_content, usage)
+
+
+def to_completion(
+    identity: Identity,
+    *,
+    message: Mapping[str, object],
+    finish_reason: str,
+    usage: Usage | None,
+    logprobs: Logprobs | None = None,
+) -> bytes:
+    """The body of a whole answer."""
+    choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish_reason}
     sent: dict[str, object] = {
-        "id": identity.completion_id,
+        "id": completion_id(identity),
         "object": "chat.completion",
         "created": identity.created,
         "model": identity.model,
-        "choices": [sent_choice],
+        "choices": [choice],
     }
-    usage = from_wire_usage(answer.usage) if answer.usage is not None else None
     if usage is not None:
         sent["usage"] = to_wire_usage(usage)
-    return Completion(_encoder.encode(sent), finish_reason, has_content, usage)
+    return _encoder.encode(sent)
 
 
-def _answer(body: bytes) -> ProviderAnswer:
+def said_choice(body: bytes) -> tuple[ProviderChoice, WireUsage | None]:
+    """The choice of a whole answer that has a message, and what was counted. Raises `UnusableAnswer`."""
     try:
         answer = _read_answer.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise UnusableAnswer("malformed") from None
     if answer.error is not None:
-        raise UnusableAnswer("error_body")
-    return answer
+        raise UnusableAnswer(word_of_error(answer.error, otherwise="error_body"))
+    choice = next((choice for choice in answer.choices or () if choice.index == 0), None)
+    if choice is None or choice.message is None:
+        raise UnusableAnswer("no_choice")
+    if choice.finish_reason in FAILED_FINISHES:
+        raise UnusableAnswer("failed_finish")
+    return choice, answer.usage
 
 
 def _message(said: Said, mint: Mint) -> tuple[dict[str, object], bool]:
@@ -112,7 +114,14 @@ _TOO_LONG = re.compile(
     r"|reduce the length|token limit|exceeds? the (model|available)",
     re.IGNORECASE | re.DOTALL,
 )
-_TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
+CONTEXT_TOO_LONG = "context_length_exceeded"
+_TOO_LONG_CODES = frozenset({CONTEXT_TOO_LONG, "exceed_context_size_error", "string_above_max_length"})
+
+
+def word_of_error(error: object, *, otherwise: str) -> str:
+    """Our word for an error object inside an answer: a context that is too long is told from everything else."""
+    refusal = from_provider_error(_encoder.encode({"error": error}), fields=())
+    return CONTEXT_TOO_LONG if refusal.is_context_too_long else otherwise
 
 
 def from_provider_error(body: bytes, *, fields: Collection[str]) -> Refusal:

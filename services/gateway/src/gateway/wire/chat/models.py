@@ -1,14 +1,17 @@
 """The wire of chat completions, field for field as OpenAI documents it, as far as we act on it or let it pass.
 
 Two families: `Asked…` is what a client sends, checked; the others are what a provider answers, lenient in what they
-leave out and an allow-list in what they name. What is not named here does not get through.
+leave out and an allow-list in what they name. What is not named here does not get through. The whole of a request
+(`AskedPrompt`) is read only for targets of another format.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.wire.canonical import FinishReason
 from gateway.wire.usage import WireUsage
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -19,6 +22,7 @@ class AskedMessage(Struct):
     """One message of a request. Its content is the provider's business and passed on as bytes."""
 
     role: str
+    tool_call_id: str | None = None
 
 
 class AskedStreamOptions(Struct):
@@ -46,6 +50,170 @@ class AskedChat(Struct):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     parallel_tool_calls: bool | None = None
+    prompt_cache_key: str | None = None
+
+
+class AskedImage(Struct):
+    """A picture in a message."""
+
+    url: str
+    detail: str | None = None
+
+
+class AskedFile(Struct):
+    """A document in a message."""
+
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class AskedPart(Struct):
+    """A part of a message; which field counts depends on the type."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: AskedImage | str | None = None
+    file: AskedFile | None = None
+
+
+class AskedFunctionCall(Struct):
+    """The function that the assistant called, with the JSON text of its arguments."""
+
+    name: str
+    arguments: str | None = None
+
+
+class AskedCustomCall(Struct):
+    """The custom tool that the assistant called, with its free text."""
+
+    name: str
+    input: str | None = None
+
+
+class AskedToolCall(Struct):
+    """A call that the assistant made in an earlier answer."""
+
+    id: str
+    function: AskedFunctionCall | None = None
+    custom: AskedCustomCall | None = None
+
+
+class AskedTurn(Struct):
+    """One message with all that it says. `reasoning` is another name of `reasoning_content`."""
+
+    role: str
+    content: str | list[AskedPart] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[AskedToolCall] | None = None
+    tool_call_id: str | None = None
+    function_call: Any = None
+    audio: Any = None
+
+
+class AskedFunction(Struct):
+    """A function as it is declared."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class AskedGrammar(Struct):
+    """What the input of a custom tool must look like."""
+
+    definition: str
+    syntax: str
+
+
+class AskedInputFormat(Struct):
+    """The input of a custom tool: `text`, or a grammar."""
+
+    type: str
+    grammar: AskedGrammar | None = None
+
+
+class AskedCustom(Struct):
+    """A custom (free text) tool as it is declared."""
+
+    name: str
+    description: str | None = None
+    format: AskedInputFormat | None = None
+
+
+class AskedTool(Struct):
+    """A tool that the model may call."""
+
+    type: str
+    function: AskedFunction | None = None
+    custom: AskedCustom | None = None
+
+
+class AskedToolName(Struct):
+    """A tool by its name."""
+
+    name: str
+
+
+class AskedToolReference(Struct):
+    """A tool in `tool_choice`."""
+
+    type: str
+    function: AskedToolName | None = None
+    custom: AskedToolName | None = None
+
+
+class AskedAllowedTools(Struct):
+    """The tools that may be called now, and whether one must be."""
+
+    mode: str
+    tools: list[AskedToolReference]
+
+
+class AskedToolChoice(AskedToolReference):
+    """`tool_choice` in its long form."""
+
+    allowed_tools: AskedAllowedTools | None = None
+
+
+class AskedSchema(Struct):
+    """Structured output."""
+
+    name: str
+    schema: dict[str, Any] | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class AskedFormat(Struct):
+    """`response_format`."""
+
+    type: str
+    json_schema: AskedSchema | None = None
+
+
+class AskedPrompt(Struct):
+    """All that has a place in the canonical model; the other fields have no effect with targets of other formats."""
+
+    messages: list[AskedTurn]
+    tools: list[AskedTool] | None = None
+    tool_choice: str | AskedToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: AskedFormat | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
 
 
 class FunctionPart(Struct, omit_defaults=True):
@@ -168,11 +336,16 @@ class ProviderErrorBody(Struct):
     message: str | None = None
 
 
-FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+FINISH_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+}
 # Some gateways in front of models say this way that they failed.
 FAILED_FINISHES = frozenset({"error", "abort"})
 
 
-def known_finish_reason(reason: str) -> str:
+def known_finish_reason(reason: str) -> FinishReason:
     """OpenAI's word for why an answer ended; a word of the provider's own is read as `stop`."""
-    return reason if reason in FINISH_REASONS else "stop"
+    return FINISH_REASONS.get(reason, "stop")

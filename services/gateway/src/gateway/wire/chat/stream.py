@@ -1,4 +1,4 @@
-"""A chat stream on its way through: the provider's bytes in, ours out, no I/O.
+"""A chat answer on its way through: the provider's bytes in, ours out, no I/O.
 
 What leaves is built from an allow-list, chunk by chunk, one piece of bytes per read. The chunk that finishes the answer
 is held back until `finish`: the request is settled before the client sees its end.
@@ -7,7 +7,8 @@ is held back until `finish`: the request is settled before the client sees its e
 import msgspec
 
 from gateway.wire import sse
-from gateway.wire.chat.encode import Identity
+from gateway.wire.chat.chunks import KEEP_ALIVE, Chunks, to_error_event
+from gateway.wire.chat.encode import from_provider_completion, word_of_error
 from gateway.wire.chat.models import (
     FAILED_FINISHES,
     ChoiceOut,
@@ -17,18 +18,15 @@ from gateway.wire.chat.models import (
     Said,
     known_finish_reason,
 )
-from gateway.wire.chat.toolcalls import Mint, ToolCalls, TooManyToolCalls
-from gateway.wire.usage import Usage, from_wire_usage, to_wire_usage
+from gateway.wire.chat.toolcalls import ToolCalls, TooManyToolCalls
+from gateway.wire.lane import Identity, Mint
+from gateway.wire.usage import Usage, from_wire_usage
 
 _read_chunk = msgspec.json.Decoder(ProviderAnswer)
-_encoder = msgspec.json.Encoder()
 
 
-class ChatStream:
-    """One answer. After each `feed` look at `failure`, `is_done` and `has_finished`; then call `finish` once.
-
-    `has_content` says whether the model said anything (reasoning alone is no answer), `usage` what it cost.
-    """
+class ChatAnswer:
+    """One answer of a chat provider to a chat client (a `lane.Answer`)."""
 
     def __init__(self, identity: Identity, mint: Mint, *, wants_usage: bool) -> None:
         self.failure: str | None = None
@@ -37,23 +35,26 @@ class ChatStream:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.events = 0
+        self._identity = identity
+        self._mint = mint
         self._splitter = sse.Splitter()
         self._tool_calls = ToolCalls(mint)
-        self._wants_usage = wants_usage
+        self._chunks = Chunks(identity, wants_usage=wants_usage)
         self._has_role = False
-        head = {
-            "id": identity.completion_id,
-            "object": "chat.completion.chunk",
-            "created": identity.created,
-            "model": identity.model,
-        }
-        self._prefix = b"data: " + _encoder.encode(head)[:-1] + b',"choices":['
-        self._suffix = b'],"usage":null}\n\n' if wants_usage else b"]}\n\n"
+        self._whole: bytes | None = None
 
     @property
     def has_finished(self) -> bool:
         """Whether the model has said why it stopped; usage may still come."""
         return self.finish_reason is not None
+
+    def take(self, body: bytes) -> None:
+        """Read a whole answer. Raises `UnusableAnswer`."""
+        completion = from_provider_completion(body, self._identity, self._mint)
+        self._whole = completion.body
+        self.finish_reason = completion.finish_reason
+        self.has_content = completion.has_content
+        self.usage = completion.usage
 
     def feed(self, read: bytes) -> bytes:
         """What leaves for the client now. Sets `failure` when the provider failed; what came before still leaves."""
@@ -74,13 +75,18 @@ class ChatStream:
         return sent
 
     def finish(self) -> bytes:
-        """The last bytes of a good answer: the chunk that finishes it, usage if it was asked for, and `[DONE]`."""
+        """All of a whole answer, or the last bytes of a stream."""
+        if self._whole is not None:
+            return self._whole
         delta = DeltaOut() if self._has_role else DeltaOut(role="assistant", content="")
-        reason = known_finish_reason(self.finish_reason or "stop")
-        sent = self._chunk(ChoiceOut(0, delta, finish_reason=reason))
-        if self._wants_usage and self.usage is not None:
-            sent += self._prefix + b'],"usage":' + _encoder.encode(to_wire_usage(self.usage)) + b"}\n\n"
-        return sent + sse.to_event(sse.DONE)
+        return self._chunks.end(delta, reason=known_finish_reason(self.finish_reason or "stop"), usage=self.usage)
+
+    def fail(self, code: str, message: str) -> bytes:
+        """The end of a stream that broke off."""
+        return to_error_event(code, message)
+
+    def heartbeat(self) -> bytes:
+        return KEEP_ALIVE
 
     def _pass_on(self, payloads: list[bytes]) -> bytes:
         sent = []
@@ -101,7 +107,7 @@ class ChatStream:
 
     def _answered(self, chunk: ProviderAnswer) -> bytes:
         if chunk.error is not None:
-            self.failure = "error_event"
+            self.failure = word_of_error(chunk.error, otherwise="error_event")
             return b""
         self.events += 1
         if chunk.usage is not None:
@@ -120,7 +126,7 @@ class ChatStream:
         said = choice.delta or choice.message
         if said is None or (delta := self._delta(said)) is None:
             return b""
-        return self._chunk(ChoiceOut(0, delta, choice.logprobs))
+        return self._chunks.chunk(ChoiceOut(0, delta, choice.logprobs))
 
     def _delta(self, said: Said) -> DeltaOut | None:
         """What is new in a chunk, or None when it says nothing."""
@@ -134,6 +140,3 @@ class ChatStream:
         role = None if self._has_role else "assistant"
         self._has_role = True
         return DeltaOut(role, content, refusal, reasoning, tool_calls)
-
-    def _chunk(self, choice: ChoiceOut) -> bytes:
-        return self._prefix + _encoder.encode(choice) + self._suffix

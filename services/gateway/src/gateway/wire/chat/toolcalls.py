@@ -1,12 +1,11 @@
 """Tool calls on their way out: our ids, one call after the other, whatever the provider does with its indexes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from gateway.wire.chat.models import CustomPart, FunctionPart, ToolCallOut, ToolCallPart
+from gateway.wire.lane import Mint
 
 MAX_TOOL_CALLS = 256
-
-Mint = Callable[[int], str]
 
 
 class TooManyToolCalls(Exception):

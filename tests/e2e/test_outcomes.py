@@ -1,7 +1,5 @@
 """Every outcome of docs/outcomes.md, produced by a scripted provider or client, and what it leaves behind: in the
 response, on the receipt, in the quota and in the ledger.
-
-`continuation` is not here: nothing produces it before agent turns are built.
 """
 
 import asyncio
@@ -19,7 +17,7 @@ import yaml
 
 from contracts.outcomes import Outcome
 from devstack.probes import until
-from devstack.provider import Exchange, Provider, Script, faults, scripts
+from devstack.provider import Exchange, Provider, Script, ToolCall, faults, scripts
 from devstack.repository import PLANS
 from devstack.stack import Stack
 from tests.e2e.product import HELLO, Answer, chat, eventually, get, ledger, new_account, profiles
@@ -28,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SHORT: dict[str, Any] = {"timeouts": {"connect_seconds": 0.5, "first_byte_seconds": 2.0, "silence_seconds": 2.0}}
 RECEIPT_SECONDS = 2.0
+LOOK = [{"type": "function", "function": {"name": "look"}}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +126,16 @@ async def completed_stream(scene: Scene) -> Ended:
     return Ended(answer, 200)
 
 
+async def continuation(scene: Scene) -> Ended:
+    """The result of a tool call rides on the prompt of the request that led to the call, however it ends itself."""
+    first = await scene.ask(scripts.answer(tool_calls=[ToolCall("look")]), tools=LOOK)
+    said = first.json["choices"][0]["message"]
+    result = {"role": "tool", "tool_call_id": said["tool_calls"][0]["id"], "content": "a door"}
+    await scene.lines(1)
+    answer = await scene.ask(scripts.http_error(500), messages=[*HELLO, said, result], tools=LOOK)
+    return Ended(answer, 502, "upstream_unavailable", before=1)
+
+
 async def empty(scene: Scene) -> Ended:
     return Ended(await scene.ask(scripts.empty()), 200)
 
@@ -203,6 +212,7 @@ PLAYS: dict[Outcome, list[Play]] = {
     Outcome.REJECTED_QUOTA: [rejected_quota],
     Outcome.REJECTED_SPEED: [rejected_speed],
     Outcome.COMPLETED: [completed, completed_stream],
+    Outcome.CONTINUATION: [continuation],
     Outcome.EMPTY: [empty],
     Outcome.UPSTREAM_UNAVAILABLE: [upstream_unavailable],
     Outcome.UPSTREAM_BROKEN: [upstream_broken],
@@ -238,8 +248,8 @@ async def stack(provider: Provider, module_data_dir: Path) -> AsyncIterator[Stac
         yield running
 
 
-async def test_every_outcome_that_this_release_produces_is_played() -> None:
-    assert set(Outcome) - set(PLAYS) == {Outcome.CONTINUATION}
+async def test_every_outcome_is_played() -> None:
+    assert set(PLAYS) == set(Outcome)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +319,7 @@ def _check_receipt(receipt: dict[str, Any], request_id: str, ended: Ended, outco
     assert receipt["ledger"]["sequence"] == ended.before + 1
     assert len(receipt["ledger"]["hash"]) == 64
     for window in receipt["windows"].values():
-        assert window["used"] == prompts
+        assert window["used"] == prompts + ended.before
         assert window["used"] + window["remaining"] == window["limit"]
 
 

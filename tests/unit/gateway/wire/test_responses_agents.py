@@ -202,6 +202,7 @@ def test_a_response_object_has_openais_defaults() -> None:
     assert request.echo["text"] == {"format": {"type": "text"}, "verbosity": "medium"}
     assert request.echo["reasoning"] == {"effort": None, "summary": None}
     assert request.echo["store"] is True
+    assert request.echo["tools"] == [{"type": "function", "name": "f", "parameters": None, "strict": None}]
 
 
 def test_what_a_tool_was_told_to_keep_secret_is_not_said_back() -> None:

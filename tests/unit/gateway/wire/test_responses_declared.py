@@ -92,6 +92,12 @@ def test_a_choice_of_every_form_is_read(choice: Any, expected: Any) -> None:
     assert (prompt.tool_choice, len(prompt.tools), prompt.has_parallel_calls) == (expected, 4, False)
 
 
+def test_a_choice_without_a_namespace_prefers_the_tool_that_has_none() -> None:
+    inside = {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f"}]}
+    choice = {"type": "function", "name": "f"}
+    assert read(tools=[inside, TOOLS[0]], tool_choice=choice)[0].tool_choice == OneTool("f")
+
+
 def test_allowed_tools_are_all_that_there_are() -> None:
     allowed = [{"type": "function", "name": "f"}, {"type": "namespace", "name": "n"}, {"type": "image_generation"}]
     choice = {"type": "allowed_tools", "mode": "required", "tools": allowed}

@@ -260,8 +260,7 @@ def test_who_stores_has_the_state_kept_and_not_sent() -> None:
 def test_an_answer_that_could_not_be_stored_says_so() -> None:
     answer = new_answer(store=True)
     answer.feed(raw(ended(text_events(["Hi"]))))
-    answer.completed()
-    answer.stores = False
+    answer.completed()["store"] = False
     assert read_events(answer.finish())[-1]["response"]["store"] is False
 
 

@@ -28,6 +28,8 @@ from tests.unit.gateway.wire.responses_provider_events import (
 )
 from tests.unit.gateway.wire.responses_rules import read_events, response_violations
 
+SEALED = {"include": ["reasoning.encrypted_content"]}
+
 
 @pytest.mark.parametrize(
     ("reason", "finish"), [("max_output_tokens", "length"), ("content_filter", "content_filter"), (BRAND, "length")]

@@ -36,6 +36,8 @@ def items(*given_items: dict[str, Any], target: Target = DEVELOPER) -> list[dict
 def test_the_least_request_asks_for_state_and_is_kept_nowhere() -> None:
     lane = laned(asked())
     assert lane.path == "/responses"
+    assert lane.completed is not None
+    assert lane.completed() is lane.completed()
     assert json.loads(lane.body) == {
         "model": "acme-1",
         "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}],

@@ -16,6 +16,7 @@ from gateway.wire.responses.decode import (
     with_history,
     with_items,
 )
+from gateway.wire.responses.history import answered_calls
 
 CALL = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "done"}
@@ -127,6 +128,12 @@ def test_a_body_that_is_no_object_is_refused(raw: bytes) -> None:
     code, param = refusal(raw)
     assert code in ("invalid_json", "invalid_value", "missing_required_parameter")
     assert param in (None, "model")
+
+
+def test_a_body_has_a_greatest_depth() -> None:
+    deep = '{"model": "m", "input": "Hi", "a": ' + "[" * 63 + "]" * 63 + "}"
+    assert from_responses_request(deep.encode()).ignored == ("a",)
+    assert refusal(deep.replace("[]", "[[]]").encode()) == ("invalid_json", None)
 
 
 def test_a_refusal_quotes_no_value() -> None:
@@ -277,6 +284,7 @@ def test_results_alone_answer_the_calls_of_the_previous_response_only() -> None:
     with_previous = body(input=[OUTPUT], previous_response_id="resp_1")
     assert from_responses_request(with_previous).answered_calls == ("call_1",)
     assert refusal(body(input=[OUTPUT])) == ("invalid_value", "input[0].call_id")
+    assert answered_calls([OUTPUT]) == ()
 
 
 # --- history

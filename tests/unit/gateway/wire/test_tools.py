@@ -135,11 +135,21 @@ def test_whatever_a_model_writes_is_an_item_that_openais_client_takes(kind: Tool
     OUTPUT_ITEM.validate_python(made)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_a_function_with_an_object_for_parameters(kind: ToolKind) -> None:
+@pytest.mark.parametrize(
+    ("kind", "required"),
+    [
+        ("function", []),
+        ("custom", ["input"]),
+        ("local_shell", ["command"]),
+        ("shell", ["commands"]),
+        ("apply_patch", ["type", "path"]),
+        ("tool_search", ["query"]),
+    ],
+)
+def test_every_kind_is_a_function_with_an_object_for_parameters(kind: ToolKind, required: list[str]) -> None:
     flat = flattened("t", Tool("t", kind=kind))
-    assert flat.parameters["type"] == "object"
-    assert set(flat.parameters.get("required", ())) <= set(flat.parameters["properties"])
+    assert (flat.parameters["type"], flat.parameters.get("required", [])) == ("object", required)
+    assert set(required) <= set(flat.parameters["properties"])
 
 
 def test_what_the_client_says_of_its_search_goes_before_ours() -> None:

@@ -80,7 +80,8 @@ def native_lane(request: ResponsesRequest, target: Target, identity: Identity, m
     )
     lost = [*target.drop, *(() if target.quirks.takes_parallel_calls else (_PARALLEL,))]
     ignored = tuple(name for name in dict.fromkeys(lost) if request.raw.get(name))
-    return Lane(PATH, to_native_request(request, target, sealer), answer, ignored)
+    body = to_native_request(request, target, sealer)
+    return Lane(PATH, body, answer, ignored, completed=answer.completed)
 
 
 def to_native_request(request: ResponsesRequest, target: Target, sealer: Sealer) -> bytes:

@@ -58,7 +58,7 @@ _encoder = msgspec.json.Encoder()
 class NativeAnswer:
     """One answer; a `lane.Answer`. `completed` gives the final object, to be stored before `finish`.
 
-    `stores` is what the answer says of itself; `clients_types` are types of items that the client knows of.
+    `stores` is what the response says of itself; `clients_types` are types of items that the client knows of.
     """
 
     def __init__(
@@ -78,7 +78,6 @@ class NativeAnswer:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.events = 0
-        self.stores = stores
         self._names = names
         self._wants_sealed = wants_sealed
         self._object = ResponseObject(identity, echo=echo, stores=stores)
@@ -118,7 +117,8 @@ class NativeAnswer:
         self._is_whole = True
 
     def completed(self) -> Fields:
-        """The final response object, with the state of thoughts in any case. What is fed after it does not count."""
+        """The final response object; what is fed after it does not count. `finish` sends it as it is then, without the
+        state of thoughts for a client that has no use for it."""
         if self._final is None:
             reason = self._reason or ("tool_calls" if self._output.calls else "stop")
             for slot in self._output.shown:
@@ -131,7 +131,7 @@ class NativeAnswer:
         if self._envelope.is_over:
             return b""
         whole = self.completed()
-        final = {**whole, "output": [self._sent(item) for item in whole["output"]], "store": self.stores}
+        final = {**whole, "output": [self._sent(item) for item in whole["output"]]}
         if self._is_whole:
             return _encoder.encode(final)
         rest = list(self._held)

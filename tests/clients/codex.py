@@ -9,6 +9,7 @@ What one has to know beyond its documentation:
 
 * Codex puts no program of its own into a CODEX_HOME below the temporary folder, and warns: hence a TMPDIR in HOME.
 * Without `required = true` an MCP server that is slow to start is missing in the first request.
+* The key of the built-in provider is CODEX_API_KEY: `exec` does not look at OPENAI_API_KEY.
 * A command that fails in the sandbox of a read-only run is no event: only the model is told.
 """
 
@@ -109,6 +110,6 @@ class Codex:
             timeout_seconds=timeout_seconds,
             CODEX_HOME=str(self._home),
             SMARTROUTE_TOKEN=self._token,
-            OPENAI_API_KEY=self._token,
+            CODEX_API_KEY=self._token,
         )
         return CodexRun(run)

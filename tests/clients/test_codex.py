@@ -164,7 +164,7 @@ async def test_a_long_task_is_compacted_and_goes_on(codex: Codex, endpoint: Endp
     steps = [shell("echo one"), shell("echo two"), shell("echo three"), say("All three.")]
     endpoint.provider.always(Plan(steps, usage=growing(1_000, by=3_000)).script())
     run = await codex.execute("Say one, two and three", settings={"model_auto_compact_token_limit": 6_000})
-    assert (run.code, run.messages[-1]) == (0, "All three."), run.run.printed
+    assert (run.code, run.messages[-1:]) == (0, ["All three."]), run.run.printed
     assert [output for output, _ in run.commands] == ["one\n", "two\n", "three\n"]
     bodies = [exchange.request.body.decode() for exchange in endpoint.provider.exchanges]
     (compaction,) = [place for place, body in enumerate(bodies) if "CONTEXT CHECKPOINT COMPACTION" in body]
@@ -179,7 +179,7 @@ async def test_the_built_in_provider_goes_to_http_at_once_and_compacts_by_items(
     steps = [shell("echo one"), shell("echo two"), shell("echo three"), say("All three.")]
     endpoint.provider.always(Plan(steps, usage=growing(1_000, by=3_000)).script())
     run = await codex.execute("Say one, two and three", settings={"model_auto_compact_token_limit": 6_000})
-    assert (run.code, run.messages[-1]) == (0, "All three."), run.run.printed
+    assert (run.code, run.messages[-1:]) == (0, ["All three."]), run.run.printed
     assert [output for output, _ in run.commands] == ["one\n", "two\n", "three\n"]
     assert run.run.seconds < 6, "seven attempts at a WebSocket take longer"
     assert len(endpoint.provider.exchanges) > 4, "one of them was for the compaction"
@@ -209,7 +209,7 @@ async def test_a_stream_that_breaks_is_tried_again_and_costs_one_prompt(codex: C
     endpoint.provider.enqueue(faults.close_midway(events=5))
     endpoint.provider.always(Plan([shell("pwd"), say("Here.")]).script())
     run = await codex.execute("Where are you?")
-    assert (run.code, run.messages[-1]) == (0, "Here."), run.run.printed
+    assert (run.code, run.messages[-1:]) == (0, ["Here."]), run.run.printed
     assert len(run.commands) == 1
     assert "Zephyr" not in run.run.printed
     await endpoint.assert_prompts(1)

@@ -197,7 +197,7 @@ async def test_a_continuation_that_was_not_delivered_is_tried_again_on_the_same_
 ) -> None:
     turn = await new_turn(stack)
     turn.answer_calls(await turn.begin())
-    provider.enqueue(scripts.http_error(503), faults.close_before_headers())
+    provider.enqueue(scripts.http_error(503), faults.error_with_ok())
     for _ in range(2):
         status, answer = await turn.post()
         assert (status, answer["error"]["code"]) == (502, "upstream_unavailable")

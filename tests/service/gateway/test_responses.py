@@ -113,6 +113,26 @@ async def test_a_response_is_stored_read_continued_and_deleted_by_its_owner_only
         assert await home.cost() == 2
 
 
+async def test_items_are_referred_to_by_their_ids_instead_of_being_sent_again(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    async with asked(nats_url, fresh_database, tmp_path, "chat") as (home, (provider,), _):
+        provider.enqueue(scripts.answer(tool_calls=[ToolCall("weather", '{"place": "Oslo"}')]), scripts.answer("Rain."))
+        question = {"role": "user", "content": "Weather?"}
+        _, _, first = await raw(home, {"model": "smart-route", "input": [question], "tools": [WEATHER]})
+        (call,) = json.loads(first)["output"]
+        result = {"type": "function_call_output", "call_id": call["call_id"], "output": "rain"}
+        reference = {"type": "item_reference", "id": call["id"]}
+        body = {"model": "smart-route", "input": [question, reference, result], "tools": [WEATHER]}
+        status, headers, answer = await raw(home, body)
+        assert status == 200, answer
+        assert "; call=2; " in headers["x-smartroute-turn"]
+        assert await home.cost() == 1
+        unknown = {"type": "item_reference", "id": "fc_" + "0" * 36}
+        status, _, answer = await raw(home, {**body, "input": [question, unknown]})
+        assert (status, json.loads(answer)["error"]["param"]) == (400, "input[1]")
+
+
 async def test_foreign_unknown_and_malformed_ids_are_the_same_404(
     nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
 ) -> None:

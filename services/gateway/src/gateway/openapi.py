@@ -1,4 +1,6 @@
-"""The OpenAPI description of the public interface: what FastAPI knows of its endpoints, and `openapi_chat.yaml`.
+"""The OpenAPI description of the public interface: what FastAPI knows of its endpoints, and two files.
+
+`openapi_answers.yaml` describes the endpoints that answer, and `openapi_responses.yaml` what one of them takes and gives.
 
 The file `openapi.json` beside the package's sources is generated from here and compared by a test.
 """
@@ -35,10 +37,11 @@ def document_text() -> str:
 
 def document() -> Node:
     """One OpenAPI 3.1 document. Both base paths are servers, so every path is written once."""
-    own = yaml.safe_load(resources.files("gateway").joinpath("openapi_chat.yaml").read_text(encoding="utf-8"))
+    own = _read("openapi_answers.yaml")
     known = _known_to_fastapi()
     components = own["components"]
-    schemas = {**known["components"]["schemas"], **components["schemas"]}
+    responses = _read("openapi_responses.yaml")["components"]["schemas"]
+    schemas = {**known["components"]["schemas"], **components["schemas"], **responses}
     paths = {**own["paths"], **known["paths"]}
     admitted = own["x-admitted-headers"]
     for path in paths.values():
@@ -61,6 +64,11 @@ def document() -> Node:
             "schemas": dict(sorted(schemas.items())),
         },
     }
+
+
+def _read(name: str) -> Node:
+    found: Node = yaml.safe_load(resources.files("gateway").joinpath(name).read_text(encoding="utf-8"))
+    return found
 
 
 def _known_to_fastapi() -> Node:

@@ -7,7 +7,8 @@ database is away, is answered all the same, and says `"store": false`.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +28,7 @@ from gateway.questions import Questions
 from gateway.store import ResponseStore
 from gateway.tables import StoredResponse
 from gateway.wire.lane import ClientRequest
-from gateway.wire.responses.decode import ResponsesRequest, with_history
+from gateway.wire.responses.decode import ResponsesRequest, with_history, with_items
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,12 @@ PURGE_BATCH = 500
 
 # The ids of input items that came without one; by the kind of item, as OpenAI's are.
 _ITEM_PREFIXES = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
+
+_ITEM_ID = re.compile(r"[a-z]+_([0-9a-f]{32})[0-9a-f]{4,5}")
+# Responses that one request may refer to by their items: each is a question to the database.
+MAX_REFERENCED = 64
+
+Item = dict[str, Any]
 
 _encoder = msgspec.json.Encoder()
 
@@ -74,7 +81,22 @@ class Responses:
                     param="previous_response_id",
                 ) from exc
             request = with_history(request, json.loads(stored.input_items), json.loads(stored.body)["output"])
+        if request.references:
+            request = with_items(request, await self._referenced(caller.account_id, request.references))
         return request, partial(self._keep, request) if request.stores else None
+
+    async def _referenced(self, account_id: UUID, item_ids: Iterable[str]) -> dict[str, Item]:
+        """Items of stored responses by their ids, which tell the response; those that are not there are left out."""
+        found: dict[str, Item] = {}
+        responses = {response_of(item_id) for item_id in item_ids} - {None}
+        if len(responses) > MAX_REFERENCED:
+            raise RequestInvalid(f"The input refers to more than {MAX_REFERENCED} responses.", param="input")
+        for response_id in responses:
+            stored = await self._asked(self._store.find(account_id, response_id)) if response_id else None
+            if stored is not None:
+                items: list[Item] = json.loads(stored.input_items) + json.loads(stored.body)["output"]
+                found |= {str(item["id"]): item for item in items if "id" in item}
+        return found
 
     async def read(self, account_id: UUID, response_id: str) -> StoredResponse:
         """A response of this account. Raises `ResponseNotFound` for foreign and unknown ids alike."""
@@ -134,6 +156,12 @@ class Responses:
                     pass
             except StoreAway as exc:
                 log.warning("responses not purged", extra={"reason": str(exc)})
+
+
+def response_of(item_id: str) -> UUID | None:
+    """The response that an item is of, by its id: prefix, the response's 32 hexadecimal digits, the item's place."""
+    match = _ITEM_ID.fullmatch(item_id)
+    return UUID(hex=match.group(1)) if match is not None else None
 
 
 def parsed(response_id: str) -> UUID:

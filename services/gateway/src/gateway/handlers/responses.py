@@ -44,7 +44,20 @@ class InputItems(BaseModel):
 
 def build_responses(caller: Dependency, read: ReadResponse, delete: DeleteResponse, *, prefix: str) -> APIRouter:
     api = APIRouter(prefix=prefix, tags=["responses"])
+    _add_response(api, caller, read)
+    _add_input_items(api, caller, read)
 
+    @api.delete("/responses/{response_id}", operation_id="delete_response", summary="Delete a stored response")
+    async def delete_response(owner: Annotated[Caller, Depends(caller)], response_id: Id) -> DeletedResponse:
+        """It can be neither read nor continued from then on. Needs the scope `inference`; costs nothing."""
+        require_scope(owner, INFERENCE)
+        await delete(owner.account_id, response_id)
+        return DeletedResponse(id=response_id)
+
+    return api
+
+
+def _add_response(api: APIRouter, caller: Dependency, read: ReadResponse) -> None:
     @api.get("/responses/{response_id}", operation_id="read_response", summary="Read a stored response")
     async def read_response(
         owner: Annotated[Caller, Depends(caller)], response_id: Id, *, stream: bool = False
@@ -59,13 +72,8 @@ def build_responses(caller: Dependency, read: ReadResponse, delete: DeleteRespon
         found = await read(owner.account_id, response_id)
         return Response(found.body, media_type="application/json")
 
-    @api.delete("/responses/{response_id}", operation_id="delete_response", summary="Delete a stored response")
-    async def delete_response(owner: Annotated[Caller, Depends(caller)], response_id: Id) -> DeletedResponse:
-        """It can be neither read nor continued from then on. Needs the scope `inference`; costs nothing."""
-        require_scope(owner, INFERENCE)
-        await delete(owner.account_id, response_id)
-        return DeletedResponse(id=response_id)
 
+def _add_input_items(api: APIRouter, caller: Dependency, read: ReadResponse) -> None:
     @api.get(
         "/responses/{response_id}/input_items",
         operation_id="list_input_items",
@@ -83,8 +91,6 @@ def build_responses(caller: Dependency, read: ReadResponse, delete: DeleteRespon
         found = await read(owner.account_id, response_id)
         items: list[dict[str, Any]] = json.loads(found.input_items)
         return page(items if order == "asc" else items[::-1], limit=limit, after=after)
-
-    return api
 
 
 def page(items: list[dict[str, Any]], *, limit: int, after: str | None) -> InputItems:

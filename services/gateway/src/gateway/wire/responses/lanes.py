@@ -11,6 +11,7 @@ import msgspec
 from gateway.wire.crossing import Dialect, crossing
 from gateway.wire.lane import Identity, Lane, Mint, ProviderFormat, Sealer, Target
 from gateway.wire.responses.compaction import CompactionEncoder
+from gateway.wire.responses.conversation import COMPACTIONS
 from gateway.wire.responses.decode import lost_in_crossing, to_prompt
 from gateway.wire.responses.native import native_lane
 from gateway.wire.responses.request import ResponsesRequest
@@ -52,7 +53,7 @@ def open_responses_lane(
 
 def _has_summary(request: ResponsesRequest) -> bool:
     """A compaction of ours in the conversation: no provider could read it."""
-    return any(item.get("type") == "compaction" for item in request.input_items)
+    return any(item.get("type") in COMPACTIONS for item in request.input_items)
 
 
 def _encoder(
@@ -71,6 +72,6 @@ def _encoder(
         mint,
         echo=request.echo,
         toolbox=toolbox,
-        seal=sealer.seal if request.wants_sealed else None,
+        seal=sealer.seal if request.wants_sealed or request.stores else None,
         stores=request.stores,
     )

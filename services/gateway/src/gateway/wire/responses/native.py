@@ -43,7 +43,6 @@ _FORWARDED = (
     "text",
     "reasoning",
     "truncation",
-    "context_management",
     "stop",
     "seed",
     "presence_penalty",

@@ -186,6 +186,14 @@ async def test_a_step_without_its_tool_says_so() -> None:
     assert "bash" in text
 
 
+@pytest.mark.parametrize("wire", FORMATS)
+async def test_a_request_that_forbids_calls_offers_nothing_whatever_it_declares(wire: str) -> None:
+    choice: object = {"type": "none"} if wire == "anthropic" else "none"
+    async with Provider(default=Plan([shell("ls"), say("Done.")]).script()) as provider:
+        answer = await ask(provider, wire, tools=declared(wire, BASH), tool_choice=choice)
+    assert "Scripted summary (0 tool results so far)." in answer.text
+
+
 @pytest.mark.parametrize("wire", list(PATHS))
 async def test_a_request_without_tools_gets_a_short_text_and_takes_no_step(wire: str) -> None:
     async with Provider(default=Plan([shell("pwd"), say("Done.")]).script()) as provider:

@@ -1,6 +1,6 @@
 """The OpenAPI description of the public interface: what FastAPI knows of its endpoints, and two files.
 
-`openapi_answers.yaml` describes the endpoints that answer, and `openapi_responses.yaml` what one of them takes and gives.
+`openapi_answers.yaml` describes the endpoints that answer, `openapi_responses.yaml` what one of them takes and gives.
 
 The file `openapi.json` beside the package's sources is generated from here and compared by a test.
 """

@@ -37,7 +37,12 @@ class Offer:
 
 
 def offers(request: Request) -> list[Offer]:
-    """All tools that the model itself can call; the ones that a provider runs (web search …) are none."""
+    """All tools that the model itself can call; the ones that a provider runs (web search …) are none.
+
+    Nothing is on offer to a request that forbids calls, whatever it declares for the history's sake.
+    """
+    if request.json.get("tool_choice") in ("none", {"type": "none"}):
+        return []
     tools = objects(request.json.get("tools"))
     if request.format == "responses":
         for item in objects(request.json.get("input")):

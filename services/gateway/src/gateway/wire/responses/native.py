@@ -3,6 +3,7 @@
 | what | what happens |
 |---|---|
 | fields of `_FORWARDED` | passed on, with tools and formats of any kind: the provider knows them |
+| tools that work with the operator's account at the provider | withheld: see `hosted` |
 | `model`, `store`, `stream` | the target's model; nothing is kept at a provider; as the client asked |
 | `include` | what the client wants, and always the state of the thoughts |
 | `max_output_tokens` | lowered to the target's cap |
@@ -25,6 +26,7 @@ from typing import Any
 import msgspec
 
 from gateway.wire.lane import Identity, Lane, Mint, Quirks, Sealer, Target, Unservable
+from gateway.wire.responses.hosted import is_withheld, passed, withheld_names
 from gateway.wire.responses.native_answer import NativeAnswer
 from gateway.wire.responses.native_names import Names
 from gateway.wire.responses.provider import ENCRYPTED, INSTRUCTING, PATH, SEPARATOR, adjust, cap_output
@@ -78,7 +80,7 @@ def native_lane(request: ResponsesRequest, target: Target, identity: Identity, m
         clients_types=frozenset(_types(request)),
     )
     lost = [*target.drop, *(() if target.quirks.takes_parallel_calls else (_PARALLEL,))]
-    ignored = tuple(name for name in dict.fromkeys(lost) if request.raw.get(name))
+    ignored = (*(name for name in dict.fromkeys(lost) if request.raw.get(name)), *withheld_names(_tools(request)))
     body = to_native_request(request, target, sealer)
     return Lane(PATH, body, answer, ignored, completed=answer.completed)
 
@@ -90,6 +92,7 @@ def to_native_request(request: ResponsesRequest, target: Target, sealer: Sealer)
     items = [item for item in (_passed(item, sealer) for item in request.input_items) if item is not None]
     fields: dict[str, Any] = {"model": target.model, "input": items}
     fields |= {name: raw[name] for name in _FORWARDED if name in raw}
+    _withhold(fields)
     _fit_instructions(fields, quirks)
     if not quirks.takes_parallel_calls:
         fields.pop(_PARALLEL, None)
@@ -98,6 +101,25 @@ def to_native_request(request: ResponsesRequest, target: Target, sealer: Sealer)
     cap_output(fields, raw.get("max_output_tokens"), target)
     adjust(fields, target)
     return _encoder.encode(fields)
+
+
+def _tools(request: ResponsesRequest) -> list[Any]:
+    """All that are declared, the ones in the middle of the input as well."""
+    found = list(request.raw.get("tools", ()))
+    for item in request.input_items:
+        if isinstance(brought := item.get("tools"), list):
+            found += brought
+    return found
+
+
+def _withhold(fields: dict[str, Any]) -> None:
+    """Take out the tools that are the operator's, and a choice of one of them."""
+    for holder in (fields, *fields["input"]):
+        if isinstance(tools := holder.get("tools"), list):
+            holder["tools"] = passed(tools)
+    choice = fields.get("tool_choice")
+    if isinstance(choice, dict) and is_withheld(choice):
+        fields["tool_choice"] = "auto"
 
 
 def _types(request: ResponsesRequest) -> Iterator[str]:

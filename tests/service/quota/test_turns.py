@@ -277,3 +277,31 @@ async def test_at_the_edge_of_the_window_a_mixed_batch_is_exact_and_in_order(dat
     assert [one.windows.daily.reserved for one in decisions] == [3, 2, 4, 2, 5, 5, 1, 5, 2]
     assert sorted(await rows(database, WINDOWS)) == [(0, 2, 0), (0, 5, 0)]
     assert await rows(database, f"{IN_FLIGHT} ORDER BY 1") == [(3,), (7,)]
+
+
+async def test_one_that_waits_is_told_that_the_answer_is_being_given_and_rides_when_that_has_failed(
+    database: Database,
+) -> None:
+    opener = an_ask(uuid4())
+    first = a_continuation(opener)
+    again = [
+        replace(ask, continues=Continued(opener.request_id, 1, waits=True)) for ask in (an_ask(opener.account_id),)
+    ]
+    async with opened(database) as (reservations, store):
+        assert [*await decide(reservations, opener), *await decide(reservations, first)] == [1, 2]
+        assert await decide(reservations, again) == ["turn_busy"]
+        assert await rows(database, WINDOWS) == [(0, 1, 0)]
+        await store.settle([continued(first, 1, "upstream_unavailable")])
+        assert await decide(reservations, again) == [3]
+        assert await rows(database, WINDOWS) == [(0, 1, 0)]
+
+
+async def test_one_that_waits_for_nothing_opens_a_turn_at_once(database: Database) -> None:
+    opener = an_ask(uuid4())
+    first = a_continuation(opener)
+    late = replace(an_ask(opener.account_id), continues=Continued(opener.request_id, 1, waits=True))
+    unknown = replace(an_ask(opener.account_id), continues=Continued(uuid4(), 1, waits=True))
+    async with opened(database) as (reservations, store):
+        assert [*await decide(reservations, opener), *await decide(reservations, first)] == [1, 2]
+        await store.settle([continued(first, 1)])
+        assert await decide(reservations, late, unknown) == [1, 1]

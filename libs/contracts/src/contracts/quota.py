@@ -39,10 +39,14 @@ class Continued(Message):
     """What a request continues: the turn, and the call of it whose tool calls the request answers.
 
     The gateway has verified the ids of the tool calls; whether the turn is still open is quota's to say.
+
+    `waits`: while another request with the same answer is open, the asker rather waits than opens a turn (`turn_busy`).
+    It is a client that tries again, before the end of its last try is known to quota.
     """
 
     turn_id: UUID
     answers: int
+    waits: bool = False
 
 
 class Reserve(Message):
@@ -82,7 +86,8 @@ class Denied(Message):
     """No prompt was taken.
 
     `too_many_in_flight` and `too_many_a_minute` are limits of the plan's speed, `speed_limit` is the one that was met,
-    and `retry_after_seconds` says when another try makes sense. A spent window is named before a speed.
+    and `retry_after_seconds` says when another try makes sense. A spent window is named before a speed. `turn_busy` is
+    said only to those that wait: another request is open that gives the same answer.
     """
 
     outcome: Literal["denied"] = "denied"
@@ -93,6 +98,7 @@ class Denied(Message):
         "account_suspended",
         "too_many_in_flight",
         "too_many_a_minute",
+        "turn_busy",
     ]
     plan: str
     plans_version: int

@@ -22,8 +22,10 @@ from gateway.peers import PeerAway, Peers
 
 MAX_REMEMBERED_PLANS = 50_000
 # A prompt is in flight until quota has folded its settlement, a moment after its client has seen the end. A client that
-# keeps to its limit of requests at once would run into that moment, so a place is waited for, this often and long.
+# keeps to its limit of requests at once would run into that moment, and so would one that sends the results of its
+# tools again after a failure. So a place is waited for, this often and long.
 PLACE_PAUSES_SECONDS = (0.1, 0.2, 0.4)
+WORTH_WAITING = ("too_many_in_flight", "turn_busy")
 UNLIMITED = "unlimited"
 
 
@@ -100,7 +102,7 @@ class Desk:
         lease = Lease(account_id=reserve.account_id, request_id=reserve.request_id)
         for pause_seconds in (*PLACE_PAUSES_SECONDS, None):
             try:
-                reply, is_second = await self._peers.reserve(reserve)
+                reply, is_second = await self._peers.reserve(_waiting(reserve) if pause_seconds else reserve)
             except PeerAway as exc:
                 if not exc.is_undelivered:
                     self._leases.abandon(lease)
@@ -114,7 +116,7 @@ class Desk:
                 # What is abandoned is not asked for again.
                 self._leases.abandon(lease)
                 break
-            if reply.reason != "too_many_in_flight" or pause_seconds is None:
+            if reply.reason not in WORTH_WAITING or pause_seconds is None:
                 break
             await asyncio.sleep(pause_seconds)
         return reply
@@ -139,6 +141,13 @@ class Desk:
         self._plan_of.move_to_end(account_id)
         if len(self._plan_of) > MAX_REMEMBERED_PLANS:
             self._plan_of.popitem(last=False)
+
+
+def _waiting(reserve: Reserve) -> Reserve:
+    """The ask of somebody who will ask again."""
+    if reserve.continues is None:
+        return reserve
+    return reserve.model_copy(update={"continues": reserve.continues.model_copy(update={"waits": True})})
 
 
 def allowance_headers(reply: Granted | Denied, *, now: datetime) -> dict[str, str]:
@@ -167,7 +176,7 @@ def refusal(denied: Denied, *, now: datetime) -> GatewayError:
     match denied.reason:
         case "daily_spent" | "monthly_spent":
             return _spent(denied, now=now)
-        case "too_many_in_flight" | "too_many_a_minute":
+        case "too_many_in_flight" | "too_many_a_minute" | "turn_busy":
             return _too_fast(denied, now=now)
         case "account_suspended":
             return AccountSuspended(headers=allowance_headers(denied, now=now))

@@ -133,6 +133,12 @@ class ReservationRow(Table, table=True):
             postgresql_where=text("settled_sequence IS NOT NULL"),
         ),
         Index("reservations_day_account_id_idx", "day", "account_id"),
+        Index(
+            "reservations_answering_idx",
+            "turn_id",
+            "account_id",
+            postgresql_where=text("answers IS NOT NULL AND outcome IS NULL"),
+        ),
     )
 
     account_id: UUID = Field(primary_key=True)

@@ -22,6 +22,7 @@ class Refusal(StrEnum):
     ACCOUNT_SUSPENDED = "account_suspended"
     TOO_MANY_IN_FLIGHT = "too_many_in_flight"
     TOO_MANY_A_MINUTE = "too_many_a_minute"
+    TURN_BUSY = "turn_busy"
 
 
 @dataclass(frozen=True, slots=True)

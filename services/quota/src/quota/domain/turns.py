@@ -15,7 +15,11 @@ FORGOTTEN_AFTER = LONGEST_TURN + timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """The turn that a request continues, and the call of it whose tool calls it answers."""
+    """The turn that a request continues, and the call of it whose tool calls it answers.
+
+    `waits`: while another request that gives this answer is open, nothing shall be decided.
+    """
 
     turn_id: UUID
     answers: int
+    waits: bool = False

@@ -56,7 +56,7 @@ class AdmissionHandlers:
                 question.endpoint,
                 question.is_stream,
                 telemetry.trace_id(),
-                None if continues is None else Continued(continues.turn_id, continues.answers),
+                None if continues is None else Continued(continues.turn_id, continues.answers, continues.waits),
             )
         )
         plan = self._catalogue.plan_in_force(decision.plan)

@@ -17,6 +17,7 @@ from quota.domain import (
     Ask,
     Counts,
     Held,
+    Refusal,
     Refused,
     Standing,
     Terms,
@@ -25,6 +26,9 @@ from quota.domain import (
     refused,
 )
 from quota.store import continuations
+
+# As long as it usually takes until the end of a request is folded.
+BUSY_RETRY_SECONDS = 0.1
 
 TODAY = """
 today AS MATERIALIZED (
@@ -281,6 +285,17 @@ def held(ask: Ask, row: Row, terms: Terms) -> Held:
         call=row.call,
         windows=row.windows,
         is_replay=False,
+    )
+
+
+def busy(row: Row) -> Refused:
+    """The answer to an ask that waits for another request with the same answer."""
+    return Refused(
+        reason=Refusal.TURN_BUSY,
+        assigned_plan=row.assigned_plan,
+        plan=row.plan,
+        windows=row.windows,
+        retry_after_seconds=BUSY_RETRY_SECONDS,
     )
 
 

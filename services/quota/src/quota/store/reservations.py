@@ -24,6 +24,7 @@ from quota.store.admission import (
     TODAY,
     Row,
     Statements,
+    busy,
     continuing_parameters,
     held,
     not_held,
@@ -72,6 +73,15 @@ ORDER BY account_id, kind, starts_on
 ON CONFLICT DO NOTHING
 """
 
+_BUSY = """
+SELECT q.account_id, q.request_id
+FROM unnest(%(accounts)b::uuid[], %(requests)b::uuid[], %(turns)b::uuid[], %(answers)b::int[])
+     AS q (account_id, request_id, turn_id, answers)
+WHERE (SELECT true FROM quota.reservations AS r
+       WHERE r.turn_id = q.turn_id AND r.account_id = q.account_id AND r.answers = q.answers AND r.outcome IS NULL
+       LIMIT 1)
+"""
+
 _Key = tuple[UUID, UUID]
 
 
@@ -84,7 +94,7 @@ class _Round:
 
     decided: dict[_Key, Decision] = field(default_factory=dict)
     doubtful: dict[_Key, Refused | None] = field(default_factory=dict)
-    new: set[_Key] = field(default_factory=set)
+    new: dict[_Key, Row] = field(default_factory=dict)
     unpaid: list[Ask] = field(default_factory=list)
     missing: list[UUID] = field(default_factory=list)
     due: list[UUID] = field(default_factory=list)
@@ -100,7 +110,7 @@ class _Round:
             case "replay":
                 self.doubtful[key] = None
             case "new":
-                self.new.add(key)
+                self.new[key] = row
             case "unpaid":
                 self.unpaid.append(ask)
             case "missing":
@@ -160,6 +170,7 @@ class Reservations:
         continuing = [ask for ask in asks if ask.continues is not None]
         if continuing:
             await self._admit(texts.carry_on, continuing, terms, found, is_riding=True)
+            await self._leave_waiting(continuing, found)
             asks = [ask for ask in asks if ask.continues is None or (ask.account_id, ask.request_id) in found.new]
         if asks:
             await self._admit(texts.admit, asks, terms, found)
@@ -178,6 +189,24 @@ class Reservations:
         if found.due:
             await self._refresh(found.due)
         return found.decided
+
+    async def _leave_waiting(self, asks: Sequence[Ask], found: _Round) -> None:
+        """Those that would open a turn only because another request with their answer is open, and rather wait."""
+        waiting = {
+            (ask.account_id, ask.request_id): ask.continues
+            for ask in asks
+            if ask.continues is not None and ask.continues.waits and (ask.account_id, ask.request_id) in found.new
+        }
+        if not waiting:
+            return
+        wanted = {
+            "accounts": [account_id for account_id, _ in waiting],
+            "requests": [request_id for _, request_id in waiting],
+            "turns": [continues.turn_id for continues in waiting.values()],
+            "answers": [continues.answers for continues in waiting.values()],
+        }
+        for account_id, request_id in await self._run(_BUSY, wanted):
+            found.decided[account_id, request_id] = busy(found.new.pop((account_id, request_id)))
 
     async def _admit(
         self, statement: str, asks: Sequence[Ask], terms: Terms, found: _Round, *, is_riding: bool = False

@@ -44,6 +44,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("turn_id", "account_id", name="turns_pkey"),
         schema="quota",
     )
+    op.create_index(
+        "reservations_answering_idx",
+        "reservations",
+        ["turn_id", "account_id"],
+        schema="quota",
+        postgresql_where=sa.text("answers IS NOT NULL AND outcome IS NULL"),
+    )
     op.create_index("turns_opened_at_idx", "turns", ["opened_at"], schema="quota")
     # Room in each page for the next version of a row: a call changes no index.
     op.execute("ALTER TABLE quota.turns SET (fillfactor = 50)")
@@ -53,6 +60,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("turns", schema="quota")
+    op.drop_index("reservations_answering_idx", "reservations", schema="quota")
     op.drop_constraint("reservations_continuation_check", "reservations", schema="quota")
     for table, columns in COLUMNS.items():
         for column in reversed(columns):

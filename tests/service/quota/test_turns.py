@@ -284,9 +284,7 @@ async def test_one_that_waits_is_told_that_the_answer_is_being_given_and_rides_w
 ) -> None:
     opener = an_ask(uuid4())
     first = a_continuation(opener)
-    again = [
-        replace(ask, continues=Continued(opener.request_id, 1, waits=True)) for ask in (an_ask(opener.account_id),)
-    ]
+    again = replace(an_ask(opener.account_id), continues=Continued(opener.request_id, 1, waits=True))
     async with opened(database) as (reservations, store):
         assert [*await decide(reservations, opener), *await decide(reservations, first)] == [1, 2]
         assert await decide(reservations, again) == ["turn_busy"]

@@ -69,3 +69,17 @@ def test_an_event_over_the_limit_is_refused_when_it_comes_at_once() -> None:
 
 def test_an_event_is_written_as_one_data_line() -> None:
     assert to_event(b"{}") == b"data: {}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "payload"),
+    [
+        (b'event: error\ndata: {"error": {"code": "x"}}\n\n', b'{"error": {"code": "x"}}'),
+        (b'event: error\ndata: {"type":"error","code":"x"}\n\n', b'{"error":{"type":"error","code":"x"}}'),
+        (b"event: error\ndata: overloaded\n\n", ERROR_PAYLOAD),
+        (b"event: error\n\n", ERROR_PAYLOAD),
+        (b'event: message\ndata: {"x": 1}\n\n', b'{"x": 1}'),
+    ],
+)
+def test_an_event_named_error_has_an_error_in_its_data(event: bytes, payload: bytes) -> None:
+    assert split(event) == [payload]

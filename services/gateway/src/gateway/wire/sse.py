@@ -4,11 +4,14 @@ The same bytes give the same events however they are split over reads: lines may
 several bytes may be cut anywhere, several events may come at once. Comments, ids and retry times are dropped.
 """
 
+import re
+
 DEFAULT_LIMIT_BYTES = 1024 * 1024
 DONE = b"[DONE]"
-# What an event named `error` becomes when its data does not say so itself.
+# What an event named `error` becomes when its data says nothing.
 ERROR_PAYLOAD = b'{"error":{}}'
 
+_ERROR_OBJECT = re.compile(rb'"error"\s*:')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -91,9 +94,15 @@ def _payload(event: bytes) -> bytes | None:
             lines.append(value)
         elif name == b"event":
             is_error = value == b"error"
-    if is_error:
+    data = b"\n".join(lines) if lines else None
+    return _as_error(data) if is_error else data
+
+
+def _as_error(data: bytes | None) -> bytes:
+    """The data of an event named `error`, so that its reader sees an `error` in it however the provider wrote it."""
+    if data is None or not data.startswith(b"{"):
         return ERROR_PAYLOAD
-    return b"\n".join(lines) if lines else None
+    return data if _ERROR_OBJECT.search(data) else b'{"error":' + data + b"}"
 
 
 def to_event(payload: bytes) -> bytes:

@@ -94,6 +94,12 @@ class Codex:
         self._home.mkdir()
         (self._home / "config.toml").write_text(_CONFIG.format(model=MODEL, provider=provider), encoding="utf-8")
 
+    async def catalogue_settings(self, endpoint: Endpoint) -> dict[str, object]:
+        """The settings of a user who has saved the endpoint's model catalogue."""
+        path = self.workplace.home / "models.json"
+        path.write_text(json.dumps(await endpoint.model_catalogue()), encoding="utf-8")
+        return {"model_catalog_json": str(path)}
+
     async def execute(
         self,
         prompt: str,

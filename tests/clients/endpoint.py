@@ -47,6 +47,15 @@ class Endpoint:
             settled = await self.house.settlements(len(outcomes))
             assert sorted(each.outcome for each in settled) == sorted(outcomes)
 
+    async def model_catalogue(self) -> dict[str, Any]:
+        """What Codex CLI is told of the models."""
+        if self.house is None:
+            return {"models": [_LEAST_CATALOGUE_ENTRY]}
+        headers = {"authorization": f"Bearer {self.token}"}
+        async with self.house.session.get(f"{self.base_url}/codex/model-catalog", headers=headers) as response:
+            catalogue: dict[str, Any] = await response.json()
+        return catalogue
+
     async def spend_allowance(self) -> None:
         """Make every further request fail for want of prompts; for endpoints that were opened with one prompt."""
         if self.house is None:
@@ -61,6 +70,22 @@ _ALLOWANCE_SPENT = (
     b'{"error":{"message":"The plan has no prompts left.","type":"insufficient_quota","param":null,'
     b'"code":"insufficient_quota"}}'
 )
+# Codex 0.169.0 refuses a catalogue without any of these, the last two aside.
+_LEAST_CATALOGUE_ENTRY = {
+    "slug": MODEL,
+    "display_name": "Smart Route",
+    "supported_reasoning_levels": [],
+    "shell_type": "unified_exec",
+    "visibility": "list",
+    "supported_in_api": True,
+    "priority": 1,
+    "support_verbosity": False,
+    "truncation_policy": {"mode": "tokens", "limit": 10_000},
+    "experimental_supported_tools": [],
+    "base_instructions": "You are a coding agent.",
+    "apply_patch_tool_type": "freeform",
+    "context_window": 128_000,
+}
 # opencode and Kilo Code read `retry-after-ms` before `retry-after`, and wait as long as either says: until tomorrow.
 _ALLOWANCE_HEADERS = (
     ("Content-Type", "application/json"),

@@ -4,7 +4,6 @@ and says in words what went wrong. One task of a user costs one prompt.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from devstack.provider.agent import Plan, apply_patch, call, growing, parallel, 
 from tests.clients import installation
 from tests.clients.codex import Codex
 from tests.clients.conftest import OpenEndpoint
-from tests.clients.endpoint import IS_DIRECT, MODEL, Endpoint
+from tests.clients.endpoint import IS_DIRECT, Endpoint
 from tests.clients.workplace import Workplace
 
 pytestmark = pytest.mark.clients
@@ -22,25 +21,6 @@ pytestmark = pytest.mark.clients
 SMOKE = "Run pwd with the shell tool, then create hello.txt with a short hello message"
 NOTES = str(Path(__file__).parent / "python/notes_server.py")
 PATCH = "*** Begin Patch\n*** Add File: hello.txt\n+Hello from a patch\n*** End Patch\n"
-CATALOGUE: dict[str, Any] = {
-    "models": [
-        {
-            "slug": MODEL,
-            "display_name": "Smart Route",
-            "supported_reasoning_levels": [],
-            "shell_type": "unified_exec",
-            "visibility": "list",
-            "supported_in_api": True,
-            "priority": 1,
-            "support_verbosity": False,
-            "truncation_policy": {"mode": "tokens", "limit": 10_000},
-            "experimental_supported_tools": [],
-            "base_instructions": "You are a coding agent.",
-            "apply_patch_tool_type": "freeform",
-            "context_window": 128_000,
-        }
-    ]
-}
 
 
 @pytest.fixture
@@ -122,16 +102,24 @@ async def test_an_answer_of_a_given_shape_is_asked_of_the_model(codex: Codex, en
     assert '"required": ["name"]' in json.dumps(asked)
 
 
-async def test_a_patch_is_applied_by_the_tool_of_a_catalogue_entry(codex: Codex, endpoint: Endpoint) -> None:
-    catalogue = codex.workplace.home / "models.json"
-    catalogue.write_text(json.dumps(CATALOGUE))
-    endpoint.provider.always(Plan([apply_patch(PATCH), say("Patched.")]).script())
-    run = await codex.execute("Create hello.txt", settings={"model_catalog_json": str(catalogue)})
+async def test_a_patch_is_applied_by_the_tool_that_the_catalogue_gives(codex: Codex, endpoint: Endpoint) -> None:
+    endpoint.provider.always(Plan([shell("pwd"), apply_patch(PATCH), say("Patched.")]).script())
+    run = await codex.execute("Create hello.txt", settings=await codex.catalogue_settings(endpoint))
     assert (run.code, run.messages) == (0, ["Patched."]), run.run.printed
+    assert run.items("error") == [], "the catalogue makes the model a known one"
     (change,) = run.items("file_change")
     assert (change["status"], change["changes"][0]["kind"]) == ("completed", "add")
     assert (codex.workplace.folder / "hello.txt").read_text() == "Hello from a patch\n"
-    assert run.commands == [], "it was to be the tool, not the shell"
+    assert run.commands == [(f"{codex.workplace.folder}\n", 0)], "the patch was to go by the tool, not by the shell"
+    await endpoint.assert_prompts(1)
+
+
+async def test_parallel_calls_work_with_the_catalogue_as_well(codex: Codex, endpoint: Endpoint) -> None:
+    endpoint.provider.always(Plan([parallel(shell("echo one"), shell("echo two")), say("Both.")]).script())
+    run = await codex.execute("Say one and two", settings=await codex.catalogue_settings(endpoint))
+    assert (run.code, run.messages) == (0, ["Both."]), run.run.printed
+    assert sorted(run.commands) == [("one\n", 0), ("two\n", 0)]
+    assert len(endpoint.provider.exchanges) == 2
     await endpoint.assert_prompts(1)
 
 

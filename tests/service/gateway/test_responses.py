@@ -120,7 +120,7 @@ async def test_items_are_referred_to_by_their_ids_instead_of_being_sent_again(
         provider.enqueue(scripts.answer(tool_calls=[ToolCall("weather", '{"place": "Oslo"}')]), scripts.answer("Rain."))
         question = {"role": "user", "content": "Weather?"}
         _, _, first = await raw(home, {"model": "smart-route", "input": [question], "tools": [WEATHER]})
-        (call,) = json.loads(first)["output"]
+        (call,) = [item for item in json.loads(first)["output"] if item["type"] == "function_call"]
         result = {"type": "function_call_output", "call_id": call["call_id"], "output": "rain"}
         reference = {"type": "item_reference", "id": call["id"]}
         body = {"model": "smart-route", "input": [question, reference, result], "tools": [WEATHER]}

@@ -176,8 +176,10 @@ def refusal(denied: Denied, *, now: datetime) -> GatewayError:
     match denied.reason:
         case "daily_spent" | "monthly_spent":
             return _spent(denied, now=now)
-        case "too_many_in_flight" | "too_many_a_minute" | "turn_busy":
+        case "too_many_in_flight" | "too_many_a_minute":
             return _too_fast(denied, now=now)
+        case "turn_busy":
+            return _too_early(denied, now=now)
         case "account_suspended":
             return AccountSuspended(headers=allowance_headers(denied, now=now))
         case "token_blocked":
@@ -205,6 +207,15 @@ def _too_fast(denied: Denied, *, now: datetime) -> SpeedExceeded:
     speed = f"{limit} at once" if denied.reason == "too_many_in_flight" else f"{limit} a minute"
     return SpeedExceeded(
         f"The speed of the plan `{denied.plan}` is {speed}. Nothing was charged; try again in {seconds} s.",
+        headers={**allowance_headers(denied, now=now), "retry-after": str(seconds)},
+    )
+
+
+def _too_early(denied: Denied, *, now: datetime) -> SpeedExceeded:
+    """The 429 for one who would rather wait than open a turn."""
+    seconds = whole_seconds(denied.retry_after_seconds or 1.0)
+    return SpeedExceeded(
+        f"Another request with the same tool results is being answered. Nothing was charged; try again in {seconds} s.",
         headers={**allowance_headers(denied, now=now), "retry-after": str(seconds)},
     )
 

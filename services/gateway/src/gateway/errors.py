@@ -122,8 +122,8 @@ class ContextTooLong(GatewayError):
     kind = "invalid_request_error"
     code = "context_length_exceeded"
 
-    def __init__(self) -> None:
-        super().__init__("The input is longer than the context window of this model.", param="messages")
+    def __init__(self, *, param: str = "messages") -> None:
+        super().__init__("The input is longer than the context window of this model.", param=param)
 
 
 class RequestTimedOut(GatewayError):

@@ -35,7 +35,9 @@ from gateway.errors import (
     NotRecorded,
     RequestInvalid,
     ServiceUnavailable,
+    UpstreamBroken,
     UpstreamTimedOut,
+    UpstreamUnavailable,
 )
 from gateway.held import Asked, Held, affinity_of, settled_of
 from gateway.http import ClientDisconnected, send_json
@@ -116,7 +118,7 @@ class Exchange:
             held = await self._admit_counted(asked)
             await self._run(held)
             if asked.keep is not None and held.end is End.ANSWERED:
-                await asked.keep(held)
+                await asked.keep.keep(held)
             await idempotency.conclude(held)
             await self._settle(held)
             failpoints.reach("gateway.settled")
@@ -200,6 +202,8 @@ class Exchange:
             try:
                 async with asyncio.timeout(self._limits.answer_seconds):
                     await held.relay.run(held.chosen.candidates)
+                if held.relay.has_failed:  # what the model said is no answer to this kind of request
+                    raise UpstreamBroken if held.relay.has_begun else UpstreamUnavailable
                 held.end = End.ANSWERED
             except (ContextTooLong, RequestInvalid) as error:
                 held.end, held.error = End.REFUSED, error
@@ -225,6 +229,8 @@ class Exchange:
             if held.end is End.ANSWERED:
                 held.end, held.error = End.FAILED, NotRecorded()
                 settled = self._settled(held)
+                if held.asked.keep is not None:
+                    await held.asked.keep.forget(held)
             self._settler.retry(settled)
         measures.count(settled.outcome, alias=held.alias, endpoint=held.asked.request.endpoint)
         measures.describe_server(trace.get_current_span(), settled)

@@ -1,9 +1,9 @@
 """An admitted request and its record: what was asked, what was granted, how it ended, what is settled."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from starlette.types import Receive, Send
 
@@ -24,15 +24,19 @@ from gateway.wire.usage import Usage
 _AFFINITY_CHARACTERS = 32
 
 
-Keep = Callable[["Held"], Awaitable[None]]
-"""What is done with a good answer before it is settled. Raises nothing."""
+class Keep(Protocol):
+    """What is done with a good answer before it is settled, and undone if it could not be recorded. Raises nothing."""
+
+    async def keep(self, held: "Held") -> None: ...
+
+    async def forget(self, held: "Held") -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request that is understood: who, what, and where the answer goes.
 
-    `claim` is that of its Idempotency-Key. `keep` is awaited with a good answer before it is settled.
+    `claim` is that of its Idempotency-Key. `keep` has a good answer before it is settled.
     """
 
     context: RequestContext

@@ -95,7 +95,8 @@ async def conclude(held: Held) -> None:
     claim = held.asked.claim
     if claim is None:
         return
-    if not held.outcome.is_charged:
+    # A continuation costs nothing, and yet its answer was given: another try must not open a turn.
+    if not (held.ended_as or held.outcome).is_charged:
         await to_the_end(claim.release())
     elif not await to_the_end(claim.conclude(_answer_of(held))):
         held.end, held.error = End.FAILED, ServiceUnavailable()

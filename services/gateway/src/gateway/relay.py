@@ -36,7 +36,7 @@ from gateway.wire.lane import (
     UnusableAnswer,
     UnusableRequest,
 )
-from gateway.wire.lanes import open_lane
+from gateway.wire.lanes import open_lane, param_of
 from gateway.wire.usage import Usage
 
 # After the model has said why it stopped, usage and the end are due; an answer is complete without them.
@@ -94,6 +94,11 @@ class Relay:
         return self.answer.finish_reason if self.answer is not None else None
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the answer, although the provider finished it, ends as a failed one."""
+        return self.completed is not None and self.completed()["status"] == "failed"
+
+    @property
     def usage(self) -> Usage | None:
         """What the provider of the answer counted, as far as it said so."""
         return self.answer.usage if self.answer is not None else None
@@ -118,12 +123,12 @@ class Relay:
             if failure is None:
                 return
             if isinstance(failure, RequestRefused):
-                raise _refused(failure)
+                raise _refused(failure, self._request)
             if self.has_begun:
                 raise UpstreamBroken
             failures.append(failure)
         self.answer = None
-        raise _given_up(failures)
+        raise _given_up(failures, self._request)
 
     async def _try(self, candidate: Candidate) -> AttemptFailed | RequestRefused | Unservable | None:
         """One candidate. Failures are values; one that cannot take the request is not called."""
@@ -284,17 +289,18 @@ def _report(target: str, failed: AttemptFailed) -> AttemptFinished:
     )
 
 
-def _refused(refused: RequestRefused) -> ContextTooLong | RequestInvalid:
+def _refused(refused: RequestRefused, request: ClientRequest) -> ContextTooLong | RequestInvalid:
     if refused.is_context_too_long:
-        return ContextTooLong()
+        return ContextTooLong(param=param_of(request, "messages"))
     return RequestInvalid("The model refused the request.", code="request_refused", param=refused.param)
 
 
-def _given_up(failures: Sequence[AttemptFailed | Unservable]) -> GatewayError:
+def _given_up(failures: Sequence[AttemptFailed | Unservable], request: ClientRequest) -> GatewayError:
     """Why no candidate answered. What none of them could take is the request's fault."""
     calls = [failure for failure in failures if isinstance(failure, AttemptFailed)]
     if failures and not calls:
-        param = next(failure.param for failure in failures if isinstance(failure, Unservable))
+        named = next(failure.param for failure in failures if isinstance(failure, Unservable))
+        param = param_of(request, named)
         return RequestInvalid(f"This model cannot take `{param}`.", code="unsupported_value", param=param)
     if calls and all(failure.result == "timed_out" for failure in calls):
         return UpstreamTimedOut()

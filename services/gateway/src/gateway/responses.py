@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -59,6 +58,20 @@ class ResponseLimits:
     timeout_seconds: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """A `held.Keep`: what is stored of one request, with the input that led to it."""
+
+    responses: "Responses"
+    input_items: Sequence[Mapping[str, Any]]
+
+    async def keep(self, held: Held) -> None:
+        await self.responses.keep(held, self.input_items)
+
+    async def forget(self, held: Held) -> None:
+        await self.responses.forget(held)
+
+
 class Responses:
     """The stored responses of all accounts; `purging` has to be entered around their use."""
 
@@ -83,7 +96,7 @@ class Responses:
             request = with_history(request, json.loads(stored.input_items), json.loads(stored.body)["output"])
         if request.references:
             request = with_items(request, await self._referenced(caller.account_id, request.references))
-        return request, partial(self._keep, request) if request.stores else None
+        return request, Keeping(self, request.input_items) if request.stores else None
 
     async def _referenced(self, account_id: UUID, item_ids: Iterable[str]) -> dict[str, Item]:
         """Items of stored responses by their ids, which tell the response; those that are not there are left out."""
@@ -119,13 +132,13 @@ class Responses:
             finally:
                 await self._questions.close()
 
-    async def _keep(self, request: ResponsesRequest, held: Held) -> None:
+    async def keep(self, held: Held, input_items: Sequence[Mapping[str, Any]]) -> None:
         """Store a good answer, or let it say that it is not stored. Raises nothing."""
         if held.relay.completed is None:
             return
         response_id, response = held.asked.context.request_id, held.relay.completed()
         body = _encoder.encode(response)
-        items = _encoder.encode(with_ids(request.input_items, response_id))
+        items = _encoder.encode(with_ids(input_items, response_id))
         if len(body) + len(items) > self._limits.size_bytes:
             response["store"] = False
             return
@@ -141,6 +154,14 @@ class Responses:
         except (StoreAway, TimeoutError) as exc:
             log.warning("response not stored", extra={"reason": type(exc).__name__})
             response["store"] = False
+
+    async def forget(self, held: Held) -> None:
+        """Remove what was stored of an answer that must not count as given. Raises nothing."""
+        deleting = self._store.delete(held.asked.caller.account_id, held.asked.context.request_id)
+        try:
+            await to_the_end(self._questions.ask(deleting))
+        except (StoreAway, TimeoutError) as exc:
+            log.warning("response of a failed request is stored", extra={"reason": type(exc).__name__})
 
     async def _asked(self, question: Coroutine[None, None, ResultT]) -> ResultT:
         try:

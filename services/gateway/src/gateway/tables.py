@@ -102,7 +102,7 @@ class StoredResponse(Table, table=True):
     """A response that its owner may read, continue and delete until it expires.
 
     `body` is the response object and `input_items` the whole input that led to it, earlier responses included, both as
-    JSON in UTF-8. This is the only place where the product keeps what was said.
+    JSON in UTF-8. Beside the answers that `Idempotency-Key` keeps for a day, nothing else keeps what was said.
     """
 
     __tablename__ = "responses"

@@ -58,7 +58,12 @@ def build_responses(caller: Dependency, read: ReadResponse, delete: DeleteRespon
 
 
 def _add_response(api: APIRouter, caller: Dependency, read: ReadResponse) -> None:
-    @api.get("/responses/{response_id}", operation_id="read_response", summary="Read a stored response")
+    @api.get(
+        "/responses/{response_id}",
+        operation_id="read_response",
+        summary="Read a stored response",
+        responses={200: {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Response"}}}}},
+    )
     async def read_response(
         owner: Annotated[Caller, Depends(caller)], response_id: Id, *, stream: bool = False
     ) -> Response:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.wire import sse
+from gateway.wire.chat.encode import word_of_error
 from gateway.wire.completions.decode import CompletionsRequest
 from gateway.wire.completions.encode import KEEP_ALIVE, Chunks, to_completion, to_error_event
 from gateway.wire.completions.models import (
@@ -87,7 +88,7 @@ class CompletionsPassage:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UnusableAnswer("malformed") from None
         if answer.error is not None:
-            raise UnusableAnswer("error_body")
+            raise UnusableAnswer(word_of_error(answer.error, otherwise="error_body"))
         choice = _first(answer)
         if choice is None:
             raise UnusableAnswer("no_choice")
@@ -123,7 +124,7 @@ class CompletionsPassage:
 
     def _answered(self, chunk: ProviderAnswer) -> bytes:
         if chunk.error is not None:
-            self.failure = "error_event"
+            self.failure = word_of_error(chunk.error, otherwise="error_event")
             return b""
         self.events += 1
         choice = _first(chunk)

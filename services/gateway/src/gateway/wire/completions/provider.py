@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from gateway.wire.canonical import Counted, Delta, Finished, Message, Prompt, Reasoning, Text, TextDelta
+from gateway.wire.chat.encode import word_of_error
 from gateway.wire.completions.models import (
     FAILED_FINISHES,
     MAX_STOPS,
@@ -131,7 +132,7 @@ class CompletionsDecoder:
             return []
         choice = _first(chunk)
         if chunk.error is not None:
-            self.failure = "error_event"
+            self.failure = word_of_error(chunk.error, otherwise="error_event")
         elif choice is not None and choice.finish_reason in FAILED_FINISHES:
             self.failure = "failed_finish"
         else:
@@ -148,7 +149,7 @@ def from_completion(body: bytes) -> Sequence[Delta]:
         raise UnusableAnswer("malformed") from None
     choice = _first(completion)
     if completion.error is not None:
-        raise UnusableAnswer("error_body")
+        raise UnusableAnswer(word_of_error(completion.error, otherwise="error_body"))
     if choice is None:
         raise UnusableAnswer("no_choice")
     if choice.finish_reason in FAILED_FINISHES:

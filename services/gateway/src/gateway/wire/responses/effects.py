@@ -16,7 +16,6 @@ _IDLE = frozenset({"user", "safety_identifier"})
 # Fields that a target with this format may know, and no other one.
 _OWN_FORMAT = frozenset(
     {
-        "context_management",
         "logit_bias",
         "top_k",
         "min_p",

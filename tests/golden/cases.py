@@ -250,7 +250,7 @@ CUSTOM_TOOL = Case(
         "chat": {
             "messages": [{"role": "user", "content": "Add a.txt; search for it before."}],
             "tools": [
-                _in_chat(_FIND),
+                _in_chat({**_FIND, "name": "mcp__docs__search"}),
                 {"type": "custom", "custom": {"name": "apply_patch", "description": "Change files."}},
             ],
         },
@@ -274,7 +274,7 @@ CUSTOM_TOOL = Case(
             "store": False,
         },
     },
-    plan=agent.Plan([agent.parallel(agent.call("search", {"query": "a.txt"}), agent.apply_patch(_PATCH))]),
+    plan=agent.Plan([agent.parallel(agent.call("mcp__docs__search", {"query": "a.txt"}), agent.apply_patch(_PATCH))]),
 )
 REFUSAL = Case(
     "refusal",
@@ -290,7 +290,7 @@ LENGTH = Case(
     "length",
     {
         "chat": {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 5},
-        "completions": {"prompt": "Count.", "max_tokens": 5, "echo": True},
+        "completions": {"prompt": "Count.", "max_tokens": 5},
         "responses": {"input": "Count.", "max_output_tokens": 16},
     },
     Answer("One, two, three,", finish_reason="length"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import nats
+import psycopg
 import pytest
 
 from chassis.bus import provision
@@ -21,7 +22,7 @@ from devstack.probes import until
 from devstack.provider import Provider, scripts
 from devstack.pytest_plugin import FreshDatabase
 from gateway.journal import SUFFIX, Record, to_line
-from tests.service.gateway.chat_house import House, house, target
+from tests.service.gateway.chat_house import Answer, House, house, target
 from tests.service.gateway.chat_process import begun_streams, journaled, serving
 
 NO_ROOM = 10
@@ -140,6 +141,20 @@ async def test_once_recording_is_known_to_be_broken_nobody_waits_for_it_again(
     assert took < timeout_seconds, "they waited for a stream that was known to refuse"
 
 
+async def a_response(home: House) -> Answer:
+    """One request whose answer is stored."""
+    headers = {"authorization": f"Bearer {home.token}"}
+    body = {"model": "smart-route", "input": "Hi"}
+    async with home.session.post(f"{home.base_url}/responses", json=body, headers=headers) as response:
+        return Answer(response.status, {}, await response.read())
+
+
+async def stored_responses(home: House) -> int:
+    async with await psycopg.AsyncConnection.connect(home.database.admin_url) as connection:
+        found = await (await connection.execute("SELECT count(*) FROM gateway.responses")).fetchone()
+    return int(found[0]) if found else 0
+
+
 async def test_an_answer_that_can_be_recorded_nowhere_does_not_end_well_and_is_not_charged(
     nats_url: str, fresh_database: FreshDatabase, tmp_path: Path, data: Path
 ) -> None:
@@ -153,17 +168,19 @@ async def test_an_answer_that_can_be_recorded_nowhere_does_not_end_well_and_is_n
         streams = await begun_streams(home, 1)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
         await home.cap_requests(NO_ROOM)
-        streamed, whole = await asyncio.gather(streams[0], home.ask())
+        streamed, whole, response = await asyncio.gather(streams[0], home.ask(), a_response(home))
         refused = await home.ask()
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
         await home.settlements(0)
         await home.cap_requests(ROOM)
-        settled = await home.settlements(2)
+        settled = await home.settlements(3)
         cost = await home.cost()
         assert await until(home.answers, within_seconds=5)
+        assert await stored_responses(home) == 0
     assert "[DONE]" not in streamed.events
     assert streamed.events[-1]["error"]["code"] == "not_recorded"
     assert (whole.status, whole.json["error"]["code"]) == (503, "not_recorded")
+    assert (response.status, response.json["error"]["code"]) == (503, "not_recorded")
     assert (refused.status, refused.json["error"]["code"]) == (503, "service_unavailable")
     assert {entry.outcome for entry in settled} == {Outcome.UPSTREAM_BROKEN, Outcome.UPSTREAM_UNAVAILABLE}
     assert {entry.error_code for entry in settled} == {"not_recorded"}

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from chassis.database import create_engine
 from contracts.outcomes import Outcome
 from devstack.probes import until
-from devstack.provider import Provider, Script, faults, scripts
+from devstack.provider import Provider, Script, ToolCall, faults, scripts
 from devstack.pytest_plugin import FreshDatabase
 from gateway import accounts
 from gateway.store import Store
@@ -342,3 +342,19 @@ async def test_a_key_that_was_claimed_too_late_is_given_back(
         assert await until(is_free, within_seconds=5)
         assert (await home.ask(key=KEY)).status == 200
         await home.settlements(1)
+
+
+async def test_the_answer_to_the_results_of_tools_is_kept_although_it_costs_nothing(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    async with Provider() as provider, house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}) as home:
+        provider.enqueue(scripts.answer(tool_calls=[ToolCall("look")]))
+        said = (await home.ask(tools=tools)).json["choices"][0]["message"]
+        result = {"role": "tool", "tool_call_id": said["tool_calls"][0]["id"], "content": "a door"}
+        messages = [{"role": "user", "content": "Hello?"}, said, result]
+        first, again = [await home.ask(tools=tools, messages=messages, key=KEY) for _ in range(2)]
+        assert "; call=2; " in first.headers["x-smartroute-turn"]
+        assert (again.body, again.headers["idempotent-replayed"]) == (first.body, "true")
+        assert await home.cost() == 1
+    assert len(provider.exchanges) == 2

@@ -98,11 +98,16 @@ class Told:
 
 @dataclass(slots=True)
 class Wires:
-    """One provider that speaks `format`, strict and loud, behind lanes. It remembers what it has handed out."""
+    """One provider that speaks `format`, strict and loud, behind lanes. It remembers what it has handed out.
+
+    A chat provider that `wants_reasoning` refuses calls that come back without their thoughts.
+    """
 
     format: ProviderFormat
     quirks: Quirks | None = None
     name: str = "target"
+    is_strict: bool = True
+    wants_reasoning: bool = False
     issued: set[str] = field(default_factory=set)
     requests: int = 0
 
@@ -162,18 +167,27 @@ class Wires:
             summaries=Seal("*"),
         )
         request = Request("POST", f"/v1{lane.path}", dict(lane.headers), lane.body)
-        is_thinking = self.target.quirks.replays_reasoning
-        assert complaints(request, Rules(self.issued, wants_reasoning=is_thinking and self.thinks)) == []
+        if self.is_strict:
+            assert complaints(request, Rules(self.issued, wants_reasoning=self.wants_reasoning)) == []
         return lane, request
-
-    @property
-    def thinks(self) -> bool:
-        """Whether it has given thoughts, which it wants back then."""
-        return bool(self.issued)
 
     @property
     def _identity(self) -> Identity:
         return Identity(BRAND, self.requests, self.issued)
+
+
+def past_calls(format: ProviderFormat, asked: Json) -> list[tuple[str, str | None, str | Json]]:
+    """The calls of the history as a provider gets them: name, namespace, and what was given."""
+    if format == "responses":
+        items = [item for item in asked["input"] if item["type"] in ("function_call", "custom_tool_call")]
+        return [
+            (item["name"], item.get("namespace"), item.get("input") or json.loads(item["arguments"])) for item in items
+        ]
+    if format == "chat":
+        calls = [call["function"] for message in asked["messages"] for call in message.get("tool_calls") or ()]
+        return [(call["name"], None, json.loads(call["arguments"])) for call in calls]
+    blocks = [block for message in asked["messages"] for block in message["content"]]
+    return [(block["name"], None, block["input"]) for block in blocks if block["type"] == "tool_use"]
 
 
 def text_call_arguments(format: ProviderFormat, text: str) -> str:

@@ -62,6 +62,17 @@ async def see_a_stream_break(agent: Agent, endpoint: Endpoint) -> None:
     assert "Zephyr" not in run.run.printed
 
 
+async def compact_what_is_too_long(agent: Agent, endpoint: Endpoint) -> None:
+    """The code of a context that is too long makes it ask for a summary and go on from there by itself."""
+    plan = Plan([shell("echo one"), say("One it is.")])
+    endpoint.provider.enqueue(plan.script(), scripts.http_error(400))
+    endpoint.provider.always(plan.script())
+    run = await agent.run("Say one")
+    assert run.text.endswith("One it is."), run.run.printed
+    assert "Scripted summary" in endpoint.provider.exchanges[3].request.body.decode()
+    assert "Zephyr" not in run.run.printed
+
+
 async def hear_that_the_request_is_refused(agent: Agent, endpoint: Endpoint) -> None:
     """A request that the model will not take is told in our words, at once."""
     endpoint.provider.always(scripts.http_error(422))

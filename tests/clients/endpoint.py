@@ -17,11 +17,13 @@ from contracts.outcomes import Outcome
 from devstack.provider import Provider, scripts
 from devstack.pytest_plugin import FreshDatabase
 from devstack.repository import PLANS
+from tests.clients.wiretap import tapping
 
 if TYPE_CHECKING:
     from tests.service.gateway.chat_house import House
 
 MODEL = "smart-route"
+BRAND = "Zephyr"
 FORMATS = ("chat", "responses")
 IS_DIRECT = os.environ.get("SMARTROUTE_CLIENTS_DIRECT") == "1"
 Format = Literal["chat", "responses"]
@@ -103,7 +105,7 @@ async def gateway(
     from tests.service.gateway.chat_house import house, target  # not needed, so not loaded, without a gateway
 
     async with (
-        Provider(brand="Zephyr", strict=True) as provider,
+        Provider(brand=BRAND, strict=True) as provider,
         house(
             nats_url,
             fresh_database,
@@ -111,8 +113,12 @@ async def gateway(
             {"only": target(provider, "only", format=format)},
             plans=PLANS if prompts is None else _plans(folder, prompts),
         ) as home,
+        tapping(home.base_url) as tap,
     ):
-        yield Endpoint(home.base_url, home.token, provider, home)
+        yield Endpoint(tap.base_url, home.token, provider, home)
+        assert tap.violations() == []
+        assert tap.leaks([BRAND, "only-model", f":{provider.port}"]) == []
+        assert tap.betrayals(provider.exchanges, secrets=[home.token, home.token[-8:], str(home.account_id)]) == []
 
 
 @asynccontextmanager

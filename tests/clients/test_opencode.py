@@ -19,6 +19,7 @@ TASKS = [
     agent_tasks.go_on_with_a_session,
     agent_tasks.try_again_after_a_failure,
     agent_tasks.see_a_stream_break,
+    agent_tasks.compact_what_is_too_long,
     agent_tasks.hear_that_the_request_is_refused,
 ]
 

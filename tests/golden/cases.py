@@ -22,7 +22,7 @@ ALIAS = "smart-route"
 SEAL = "sealed:"
 
 _PIXEL = "data:image/png;base64,iVBORw0KGgo="
-_PATCH = "*** Begin Patch\n*** Add File: a.txt\n+Ünïcode & \"quotes\"\n*** End Patch"
+_PATCH = '*** Begin Patch\n*** Add File: a.txt\n+Ünïcode & "quotes"\n*** End Patch'
 _WEATHER = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "unit": {"type": "string", "enum": ["C", "F"]}},
@@ -169,7 +169,11 @@ REASONING = Case(
         "responses": {
             "input": [
                 _says("user", "1+1?"),
-                {"type": "reasoning", "id": "rs_0", "summary": [{"type": "summary_text", "text": "They want the sum."}]},
+                {
+                    "type": "reasoning",
+                    "id": "rs_0",
+                    "summary": [{"type": "summary_text", "text": "They want the sum."}],
+                },
                 _says("assistant", "2."),
                 _says("user", "And 2+2?"),
             ],
@@ -216,7 +220,11 @@ PARALLEL_TOOLS = Case(
         "chat": {
             "messages": [
                 {"role": "user", "content": "Bern and Rome, then Oslo and Riga?"},
-                {"role": "assistant", "content": None, "tool_calls": [_call("call_0", "Bern"), _call("call_1", "Rome")]},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [_call("call_0", "Bern"), _call("call_1", "Rome")],
+                },
                 {"role": "tool", "tool_call_id": "call_1", "content": "12 °C"},
                 {"role": "tool", "tool_call_id": "call_0", "content": "4 °C"},
             ],

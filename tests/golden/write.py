@@ -16,7 +16,9 @@ from tests.golden.files import FOLDER, folder, written
 
 def main() -> None:
     """Write every file, and remove those that belong to nothing any more."""
-    made = {folder(client, provider, case): written(client, provider, case) for client, provider, case in combinations()}
+    made = {
+        folder(client, provider, case): written(client, provider, case) for client, provider, case in combinations()
+    }
     for pair in (f"{client}-{provider}" for client in CLIENTS for provider in PROVIDERS):
         shutil.rmtree(FOLDER / pair, ignore_errors=True)
     for place, files in made.items():

@@ -27,6 +27,9 @@ MAX_REMEMBERED_PLANS = 50_000
 PLACE_PAUSES_SECONDS = (0.1, 0.2, 0.4)
 WORTH_WAITING = ("too_many_in_flight", "turn_busy")
 UNLIMITED = "unlimited"
+# Agents on the AI SDK (opencode, Kilo Code) know no `x-should-retry`: they would sleep as long as `retry-after` says,
+# until tomorrow, before they tell anybody. This header they read first; a few tries later they say what is wrong.
+_SAID_AT_ONCE = {"retry-after-ms": "1000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,7 @@ def _spent(denied: Denied, *, now: datetime) -> AllowanceSpent:
             **allowance_headers(denied, now=now),
             "retry-after": str(whole_seconds((window.resets_at - now).total_seconds())),
             "x-should-retry": "false",
+            **_SAID_AT_ONCE,
         },
     )
 

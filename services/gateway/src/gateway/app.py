@@ -69,7 +69,9 @@ async def running(settings: Settings) -> AsyncIterator[None]:
         checks = {"accepting": accepts, **_checks(engine, connection, store)}
         await stack.enter_async_context(health_server(settings.health_host, settings.health_port, checks))
         keys = ClaimStore(engine)
-        stored = Responses(ResponseStore(engine), _response_limits(settings))
+        key, previous_key = _signing_keys(settings)
+        sealing = Sealing(key, previous_key=previous_key)
+        stored = Responses(ResponseStore(engine), sealing, _response_limits(settings))
         hot = await stack.enter_async_context(
             answering(settings, connection, authenticator, plans=plans, keys=keys, stored=stored)
         )

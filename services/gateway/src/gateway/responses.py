@@ -24,9 +24,11 @@ from gateway.endurance import to_the_end
 from gateway.errors import RequestInvalid, ResponseNotFound, ServiceUnavailable
 from gateway.held import Held, Keep
 from gateway.questions import Questions
+from gateway.sealing import Sealing
 from gateway.store import ResponseStore
 from gateway.tables import StoredResponse
 from gateway.wire.lane import ClientRequest
+from gateway.wire.responses.brief import going_on
 from gateway.wire.responses.decode import ResponsesRequest, with_history, with_items
 
 log = logging.getLogger(__name__)
@@ -75,8 +77,9 @@ class Keeping:
 class Responses:
     """The stored responses of all accounts; `purging` has to be entered around their use."""
 
-    def __init__(self, store: ResponseStore, limits: ResponseLimits) -> None:
+    def __init__(self, store: ResponseStore, sealing: Sealing, limits: ResponseLimits) -> None:
         self._store = store
+        self._sealing = sealing
         self._limits = limits
         self._questions = Questions(limits.timeout_seconds)
 
@@ -96,6 +99,7 @@ class Responses:
             request = with_history(request, json.loads(stored.input_items), json.loads(stored.body)["output"])
         if request.references:
             request = with_items(request, await self._referenced(caller.account_id, request.references))
+        request = going_on(request, self._sealing.of(caller.account_id).unseal)
         return request, Keeping(self, request.input_items) if request.stores else None
 
     async def _referenced(self, account_id: UUID, item_ids: Iterable[str]) -> dict[str, Item]:

@@ -14,6 +14,7 @@ from gateway.wire.canonical import (
     RefusalDelta,
     TextDelta,
 )
+from gateway.wire.responses.brief import from_text
 from gateway.wire.responses.compaction import CompactionEncoder
 from gateway.wire.responses.encode import to_response
 from gateway.wire.usage import Usage
@@ -21,11 +22,17 @@ from tests.unit.gateway.wire.responses_answers import ECHO, HEX, IDENTITY, STOP
 from tests.unit.gateway.wire.responses_rules import event_violations, frame_violations, read_events, response_violations
 
 SUMMARY: list[Delta] = [ReasoningDelta("hm"), TextDelta("We did "), CallBegun(0, "look"), TextDelta("much."), STOP]
-ITEM = {"id": f"cmp_{HEX}0000", "type": "compaction", "encrypted_content": "<We did much.>"}
+ITEM = {"id": f"cmp_{HEX}0000", "type": "compaction", "encrypted_content": "<We did much.|call_0>"}
+
+
+def sealed(text: str) -> str:
+    brief = from_text(text)
+    assert brief is not None
+    return f"<{brief.summary}|{brief.call_id}>"
 
 
 def new_encoder() -> CompactionEncoder:
-    return CompactionEncoder(IDENTITY, echo=ECHO, seal=lambda text: f"<{text}>", stores=False)
+    return CompactionEncoder(IDENTITY, lambda place: f"call_{place}", echo=ECHO, seal=sealed, stores=False)
 
 
 def streamed(deltas: list[Delta]) -> list[dict[str, Any]]:
@@ -73,7 +80,7 @@ def test_a_whole_compaction_is_the_object_that_the_stream_ends_with() -> None:
 
 def test_a_summary_that_was_cut_is_still_handed_over() -> None:
     response = streamed([TextDelta("We did"), Finished("length")])[-1]["response"]
-    assert (response["status"], response["output"][0]["encrypted_content"]) == ("completed", "<We did>")
+    assert (response["status"], response["output"][0]["encrypted_content"]) == ("completed", "<We did|call_0>")
 
 
 def test_a_filtered_summary_is_not() -> None:

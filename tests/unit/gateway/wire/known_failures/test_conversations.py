@@ -57,7 +57,7 @@ def test_wire_06_developer_and_several_system_messages_are_what_the_provider_kno
 ) -> None:
     # The provider refuses a `developer` role in chat, and any instructions but one message at the beginning.
     told = Wires(format).stream(CHAT_INSTRUCTED if is_chat_client else INSTRUCTED, chat=is_chat_client)
-    words = "\n".join(strings(told.asked))
+    words = "\n".join(strings({"instructions": "", **told.asked}))
     assert [words.count(text) for text in (*TOLD, "Go.", "Now.")] == [1] * 5
     assert [words.index(text) for text in TOLD] == sorted(words.index(text) for text in TOLD)
 

@@ -22,7 +22,8 @@ def upgrade() -> None:
     )
     op.create_index("responses_account_id", "responses", ["account_id", "created_at"], schema="gateway")
     op.create_index("responses_expires_at", "responses", ["expires_at"], schema="gateway")
-    op.execute('GRANT SELECT, INSERT, DELETE ON gateway.responses TO "gateway"')
+    # To lock the rows that it removes, a role must be allowed to change some column.
+    op.execute('GRANT SELECT, INSERT, DELETE, UPDATE (expires_at) ON gateway.responses TO "gateway"')
 
 
 def downgrade() -> None:

@@ -1,16 +1,17 @@
 """The answer to a request that ends with a compaction trigger: one item, which holds the conversation in brief.
 
-The model writes a summary as text; the client gets it sealed, as one `compaction` item and nothing else, and sends it
-back in place of the conversation. A summary that is cut at the provider's cap is still handed over: the client has no
-other way on. An empty one would erase the conversation, so an answer without text has failed. Thoughts, refusals and
-calls are no summary and not written.
+The model writes a summary as text; the client gets it sealed (see `brief`), as one `compaction` item and nothing else,
+and sends it back in place of the conversation. A summary that is cut at the provider's cap is still handed over: the
+client has no other way on. An empty one would erase the conversation, so an answer without text has failed. Thoughts,
+refusals and calls are no summary and not written.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.wire.canonical import Counted, Delta, Finished, FinishReason, ReasoningDelta, TextDelta
-from gateway.wire.lane import Identity
+from gateway.wire.lane import Identity, Mint
+from gateway.wire.responses.brief import Brief, to_text
 from gateway.wire.responses.encode import ResponseObject
 from gateway.wire.responses.events import Envelope, EventWriter
 from gateway.wire.responses.output_items import ITEM_ADDED, ITEM_DONE
@@ -24,8 +25,9 @@ class CompactionEncoder:
     """
 
     def __init__(
-        self, identity: Identity, *, echo: Mapping[str, Any], seal: Callable[[str], str], stores: bool
+        self, identity: Identity, mint: Mint, *, echo: Mapping[str, Any], seal: Callable[[str], str], stores: bool
     ) -> None:
+        self._mint = mint
         self._object = ResponseObject(identity, echo=echo, stores=stores)
         self._events = EventWriter()
         self._envelope = Envelope(self._object.begun(), self._events)
@@ -83,6 +85,6 @@ class CompactionEncoder:
             return self._object.failed([], code="server_error", message="The model wrote no summary.")
         if reason == "content_filter":
             return self._object.ended([], reason=reason, usage=self._usage)
-        item_id = self._object.item_id("cmp", 0)
-        item = {"id": item_id, "type": "compaction", "encrypted_content": self._seal(summary)}
+        item_id, brief = self._object.item_id("cmp", 0), Brief(summary, self._mint(0))
+        item = {"id": item_id, "type": "compaction", "encrypted_content": self._seal(to_text(brief))}
         return self._object.ended([item], reason="stop", usage=self._usage)

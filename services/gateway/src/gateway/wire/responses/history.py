@@ -7,8 +7,11 @@ from typing import Any
 def answered_calls(items: Sequence[Mapping[str, Any]], *, has_history: bool = False) -> tuple[str, ...]:
     """The calls whose results follow the last output of the assistant, when nothing but results follows it.
 
-    `has_history`: the items go on after a stored response, which ended with the assistant's output.
+    `has_history`: the items go on after a stored response, which ended with the assistant's output. A compaction
+    trigger at the end is no word of anybody.
     """
+    if items and items[-1].get("type") == "compaction_trigger":
+        items = items[:-1]
     place = len(items)
     while place and _is_result(items[place - 1]):
         place -= 1

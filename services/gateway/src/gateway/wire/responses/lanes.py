@@ -5,11 +5,13 @@ A request for a compaction always goes across: the summary is ours to seal, so t
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
 from gateway.wire.crossing import Dialect, crossing
 from gateway.wire.lane import Identity, Lane, Mint, ProviderFormat, Sealer, Target
+from gateway.wire.responses import brief
 from gateway.wire.responses.compaction import CompactionEncoder
 from gateway.wire.responses.conversation import COMPACTIONS
 from gateway.wire.responses.decode import lost_in_crossing, to_prompt
@@ -37,7 +39,7 @@ def open_responses_lane(
     """
     if target.format == "responses" and not request.compacts and not _has_summary(request):
         return native_lane(request, target, identity, mint, sealer)
-    prompt, toolbox = to_prompt(request, unseal_compaction=summaries.unseal)
+    prompt, toolbox = to_prompt(request, unseal_compaction=partial(_summary, summaries))
     encoder = _encoder(request, identity, mint, sealer, summaries=summaries, toolbox=toolbox)
     lane = crossing(
         prompt,
@@ -49,6 +51,11 @@ def open_responses_lane(
         write_whole=lambda _: _json.encode(encoder.completed()),
     )
     return replace(lane, ignored=(*lane.ignored, *lost_in_crossing(request)), completed=encoder.completed)
+
+
+def _summary(summaries: Sealer, sealed: str) -> str | None:
+    found = brief.read(sealed, summaries.unseal)
+    return found.summary if found is not None else None
 
 
 def _has_summary(request: ResponsesRequest) -> bool:
@@ -66,7 +73,7 @@ def _encoder(
     toolbox: ToolBox,
 ) -> ResponsesEncoder | CompactionEncoder:
     if request.compacts:
-        return CompactionEncoder(identity, echo=request.echo, seal=summaries.seal, stores=request.stores)
+        return CompactionEncoder(identity, mint, echo=request.echo, seal=summaries.seal, stores=request.stores)
     return ResponsesEncoder(
         identity,
         mint,

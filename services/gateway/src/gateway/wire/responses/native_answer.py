@@ -272,7 +272,7 @@ class NativeAnswer:
         where = slot.where if "item_id" in fields else {"output_index": slot.index}
         event: Fields = {**where, **(kept if isinstance(kept, dict) else {})}
         sent = self._untold(slot, DONES[name], event) if name in DONES else b""
-        if name in (events.PART_ADDED, events.SUMMARY_ADDED):
+        if name in events.BORDERS:
             slot.parts.add((name, event.get(events.place_field(name)) or 0))
         if slot.call_id is not None and name.endswith(".done"):
             self._held.append((name, event))

@@ -71,6 +71,8 @@ SAYINGS: Mapping[str, Saying] = {
     "response.code_interpreter_call_code.delta": Saying("code_interpreter_call", "code", is_content=False),
 }
 DONES: Mapping[str, str] = {name.removesuffix("delta") + "done": name for name in SAYINGS}
+# Where a text begins or ends.
+BORDERS = frozenset({PART_ADDED, PART_DONE, SUMMARY_ADDED, SUMMARY_DONE, *DONES})
 
 
 def place_field(name: str) -> str:

@@ -26,7 +26,7 @@ class Slot:
     """One item. `index` and `id` are ours, `index` is None for one that is left out.
 
     `begun` is how it was announced, `item` how it ends, `has_ended` that its end was told, or is held back.
-    `call_id`: the client has to answer it.
+    `call_id`: the client has to answer it. `parts`: which beginnings and ends of its texts were told, by their place.
     """
 
     __slots__ = ("begun", "call_id", "channels", "has_ended", "id", "index", "item", "kind", "parts")
@@ -68,9 +68,20 @@ def told(slot: Slot, item: Fields) -> Iterator[Event]:
     """The events that are missing until an item is done; `item` is how it ends."""
     if slot.begun is None:
         yield events.ITEM_ADDED, {"output_index": slot.index, "item": _emptied(item)}
-    if not slot.channels:
-        yield from _said(slot, item)
+    yield from _ended(slot) if slot.channels else _said(slot, item)
     yield events.ITEM_DONE, {"output_index": slot.index, "item": item}
+
+
+def _ended(slot: Slot) -> Iterator[Event]:
+    """The ends of texts that deltas have told and the provider has not ended."""
+    for (name, place), channel in slot.channels.items():
+        saying, text = SAYINGS[name], "".join(channel.pieces)
+        if (_done(name), place or 0) not in slot.parts:
+            yield _done(name), {**channel.fields, saying.whole: text}
+        part_done = (saying.announced or "").removesuffix("added") + "done"
+        if saying.announced is not None and (part_done, place or 0) not in slot.parts:
+            where = {**slot.where, events.place_field(part_done): place or 0}
+            yield part_done, {**where, "part": _part(saying.part, text)}
 
 
 def _said(slot: Slot, item: Fields) -> Iterator[Event]:

@@ -1,7 +1,7 @@
 """`python tests/bench`: what a request costs in the gateway, beside the provider alone and a bare pass-through.
 
 Needs nothing but the environment of `make test`; starts and stops all that it measures, writes nothing into the
-repository, and takes less than four minutes.
+repository, and takes about six minutes.
 """
 
 import argparse

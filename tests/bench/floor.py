@@ -24,10 +24,10 @@ _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
 
 class PassThrough:
-    """An ASGI app that posts every body to one URL and sends the answer back."""
+    """An ASGI app that posts every body to the same path of one provider and sends the answer back."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -37,7 +37,8 @@ class PassThrough:
             message = await receive()
             body += message.get("body", b"")
             is_complete = not message.get("more_body", False)
-        async with self._provider().post(self._url, data=body, headers=_HEADERS, allow_redirects=False) as answer:
+        url = self._origin + scope["path"]
+        async with self._provider().post(url, data=body, headers=_HEADERS, allow_redirects=False) as answer:
             kind = answer.headers.get("content-type", "").encode()
             if kind.startswith(b"application/json"):
                 whole = await answer.read()
@@ -69,7 +70,7 @@ class PassThrough:
 
 async def serve(provider: str) -> None:
     """Serve on a free port of 127.0.0.1 until SIGTERM; the port is printed."""
-    app = PassThrough(f"{provider}/chat/completions")
+    app = PassThrough(provider.removesuffix("/v1"))
     config = uvicorn.Config(app, http="httptools", lifespan="off", log_level="warning", access_log=False)
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")

@@ -21,11 +21,13 @@ import uvloop
 _MOST_CONNECTIONS = 256
 _STUCK_SECONDS = 30.0
 _EXAMPLE_BYTES = 300
+_LAST_EVENT_BYTES = 8192  # the whole response comes in it again
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send where, for how long. The first `warmup_seconds` are sent but not reported."""
+    """What to send where, for how long, in the words of `client` (chat or responses). The first `warmup_seconds` are
+    sent but not reported."""
 
     url: str
     token: str
@@ -36,6 +38,7 @@ class Plan:
     rate: float | None = None
     warmup_seconds: float = 0.5
     chunks: int = 100
+    client: str = "chat"
 
 
 @dataclass
@@ -233,11 +236,22 @@ class Load:
         """Why a reply does not count, or None. A stream counts when it is whole."""
         if reply.status != 200:
             return str(reply.status) if reply.status else "connection broken"
+        if self._plan.client == "responses":
+            return self._problem_of_response(reply.body)
         if not self._plan.is_streamed:
             return None if b'"choices"' in reply.body else "answer without choices"
         if b"data: [DONE]" not in reply.body[-64:]:
             return "stream without [DONE]"
         return None if reply.body.count(b"data: ") >= self._plan.chunks else "stream with chunks missing"
+
+    def _problem_of_response(self, body: bytes) -> str | None:
+        if not self._plan.is_streamed:
+            return None if b'"output"' in body else "response without output"
+        if b"event: response.completed" not in body[-_LAST_EVENT_BYTES:]:
+            return "stream without response.completed"
+        # The first chunk opens the answer; the others are words.
+        words = body.count(b"event: response.output_text.delta")
+        return None if words >= self._plan.chunks - 1 else "stream with chunks missing"
 
     async def _connect(self) -> Connection:
         place = urlsplit(self._plan.url)
@@ -248,9 +262,12 @@ class Load:
 
 def request_bytes(plan: Plan) -> bytes:
     """The one request that is sent again and again: a prompt of about 1 KB."""
-    payload: dict[str, object] = {"model": plan.model, "messages": [{"role": "user", "content": "Say it. " * 120}]}
-    if plan.is_streamed:
-        payload |= {"stream": True, "stream_options": {"include_usage": True}}
+    said: dict[str, object] = {"role": "user", "content": "Say it. " * 120}
+    if plan.client == "responses":
+        payload: dict[str, object] = {"model": plan.model, "input": [said], "store": False, "stream": plan.is_streamed}
+    else:
+        payload = {"model": plan.model, "messages": [said]}
+        payload |= {"stream": True, "stream_options": {"include_usage": True}} if plan.is_streamed else {}
     body = json.dumps(payload).encode()
     place = urlsplit(plan.url)
     head = (

@@ -36,13 +36,18 @@ class Choices:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of load. `callers` 0 means as many as chosen; `is_open` means the chosen rate instead of callers."""
+    """One kind of load. `callers` 0 means as many as chosen; `is_open` means the chosen rate instead of callers.
+
+    `client` is the format of the request, also to the provider alone and through the floor; `model` is what the gateway
+    finds behind its alias (`subjects.ALIASES`), and so says which format the provider speaks to it.
+    """
 
     title: str
     model: str
     is_streamed: bool = False
     callers: int = 0
     is_open: bool = False
+    client: str = "chat"
 
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -51,6 +56,40 @@ SCENARIOS: Mapping[str, Scenario] = {
     "open": Scenario("JSON, open loop", "burst", is_open=True),
     "paced": Scenario("stream of 100 chunks, one each 2 ms", "paced", is_streamed=True, callers=16),
     "burst": Scenario("stream of 100 chunks, all at once", "burst", is_streamed=True, callers=16),
+    "native": Scenario(
+        "Responses in front of Responses, one chunk each 2 ms",
+        "paced-responses",
+        is_streamed=True,
+        callers=16,
+        client="responses",
+    ),
+    "native-burst": Scenario(
+        "Responses in front of Responses, 100 chunks at once",
+        "burst-responses",
+        is_streamed=True,
+        callers=16,
+        client="responses",
+    ),
+    "crossing": Scenario(
+        "Responses in front of chat, one chunk each 2 ms",
+        "paced",
+        is_streamed=True,
+        callers=16,
+        client="responses",
+    ),
+    "crossing-burst": Scenario(
+        "Responses in front of chat, 100 chunks at once",
+        "burst",
+        is_streamed=True,
+        callers=16,
+        client="responses",
+    ),
+}
+# The ways of a stream from the client's format to the provider's, with the paced scenario and the one at once.
+LANES: Mapping[str, tuple[str, str]] = {
+    "chat → chat": ("paced", "burst"),
+    "responses → responses": ("native", "native-burst"),
+    "responses → chat": ("crossing", "crossing-burst"),
 }
 
 
@@ -143,13 +182,14 @@ def _others_seconds() -> float:
 
 def _plan(choices: Choices, scenario: Scenario, subject: Subject) -> Plan:
     return Plan(
-        url=subject.url,
+        url=subject.url(scenario.client),
         token=subject.token,
         model=subject.models[scenario.model],
         is_streamed=scenario.is_streamed,
         callers=scenario.callers or choices.callers,
         seconds=choices.seconds,
         rate=choices.rate if scenario.is_open else None,
+        client=scenario.client,
     )
 
 
@@ -179,7 +219,7 @@ async def _profile(choices: Choices) -> None:
     with subjects.scratch_folder() as folder:
         path = Path(folder) / "profile.json"
         async with subjects.mock_provider() as provider, subjects.product(provider, profile_to=path) as gateway:
-            for name in ("json", "burst"):
+            for name in ("json", "burst", "native-burst", "crossing-burst"):
                 plan = _plan(choices, SCENARIOS[name], gateway)
                 subjects.toggle_profile(gateway.pids()["gateway"])
                 outcome = await _load(plan)

@@ -4,18 +4,21 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tests.bench.load import Outcome
 
 if TYPE_CHECKING:
-    from tests.bench.measure import Results, Run
+    from tests.bench.measure import Results, Run, Scenario
 
 _CHUNKS = 100
 _QUIET_SHARE = 0.05
 _TARGET_PER_SECOND = 500.0
 _TARGET_ADDED_MILLISECONDS = 5.0
+# What translating may cost beside passing a stream of the client's own format through.
+_TARGET_CROSSING_MILLISECONDS = 2.0
+_TARGET_CROSSING_CPU = 2.0
 _WIDTHS = (9, 10, 9, 9, 11, 11, 12, 10, 8, 8)
 _COLUMNS = ("", "req/s", "p50 ms", "p99 ms", "first p50", "first p99", "CPU ms/req", "load CPU", "others", "failed")
 
@@ -50,7 +53,7 @@ def tables(results: "Results") -> str:
         if "gateway" in by_subject:
             lines += _comparison(by_subject["direct"], by_subject["floor"], by_subject["gateway"], name)
     if results.choices.has_gateway:
-        lines += ["", *_costs(results), "", *_counts(results), "", *_targets(results)]
+        lines += [*lanes(results), "", *_costs(results), "", *_counts(results), "", *_targets(results)]
     lines += [*_disturbance(results), *_failures(results)]
     return "\n".join(lines)
 
@@ -60,10 +63,14 @@ def middle(runs: "Iterable[Run]", value: "Callable[[Run], float]") -> float:
     return statistics.median(value(run) for run in runs)
 
 
-def _title(results: "Results", name: str) -> str:
+def _scenario(name: str) -> "Scenario":
     from tests.bench.measure import SCENARIOS
 
-    scenario = SCENARIOS[name]
+    return SCENARIOS[name]
+
+
+def _title(results: "Results", name: str) -> str:
+    scenario = _scenario(name)
     if scenario.is_open:
         return f"{scenario.title}, {results.choices.rate:g} requests/s"
     callers = scenario.callers or results.choices.callers
@@ -74,7 +81,7 @@ def _subject_row(subject: str, runs: "Sequence[Run]", name: str) -> str:
     def of(value: Callable[[Outcome], float]) -> float:
         return middle(runs, lambda run: value(run.outcome))
 
-    is_streamed = name in ("paced", "burst")
+    is_streamed = _scenario(name).is_streamed
     failed = sum(sum(run.outcome.errors.values()) for run in runs)
     cells = [
         subject,
@@ -110,7 +117,7 @@ def _comparison(direct: "list[Run]", floor: "list[Run]", gateway: "list[Run]", n
         ]
         ratio = statistics.median(ours / max(other, 1e-9) for ours, other in rates)
         lines.insert(0, f"  gateway ÷ floor {ratio:.2f} by requests/s")
-    if name in ("paced", "burst"):
+    if _scenario(name).is_streamed:
         first50, first99 = (lambda outcome: outcome.first_p50), (lambda outcome: outcome.first_p99)
         lines.append(
             f"  time to first token: added to direct p50 {added(first50, direct):+.2f} ms, p99"
@@ -130,6 +137,39 @@ def _per_chunk(runs: "list[Run]") -> float:
 
 def _cpu(run: "Run") -> float:
     return sum(run.cpu_milliseconds.values())
+
+
+def lanes(results: "Results") -> list[str]:
+    """The ways of a stream beside each other; ratios are those of runs of the same round."""
+    from tests.bench.measure import LANES
+
+    measured = {lane: names for lane, names in LANES.items() if all(name in results.runs for name in names)}
+    if len(measured) < 2:
+        return []
+    columns = ("client → provider", "first p50 added ms", "CPU µs/chunk", "÷ chat → chat", "at once", "÷ chat → chat")
+    widths = [24, *(len(column) + 3 for column in columns[1:])]
+    lines = ["", "streams by lane: added to the floor, and the gateway process", _row(columns, widths)]
+    base = measured.get("chat → chat")
+    for lane, names in measured.items():
+        cells = [lane, f"{_first_added(results.runs[names[0]]):+.2f}"]
+        for place, name in enumerate(names):
+            cells.append(f"{_per_chunk(results.runs[name]['gateway']):.0f}")
+            cells.append(f"{_times(results, name, base[place]):.2f}" if base is not None else "")
+        lines.append(_row(cells, widths))
+    return lines
+
+
+def _first_added(by_subject: "Mapping[str, list[Run]]") -> float:
+    """Milliseconds until the first token beyond what the floor needs for the same."""
+    pairs = zip(by_subject["gateway"], by_subject["floor"], strict=True)
+    return statistics.median(ours.outcome.first_p50 - other.outcome.first_p50 for ours, other in pairs)
+
+
+def _times(results: "Results", name: str, base: str) -> float:
+    """The gateway's CPU time per request as a multiple of that in another scenario."""
+    pairs = zip(results.runs[name]["gateway"], results.runs[base]["gateway"], strict=True)
+    costs = [(run.cpu_milliseconds["gateway"], other.cpu_milliseconds["gateway"]) for run, other in pairs]
+    return statistics.median(ours / max(other, 1e-9) for ours, other in costs)
 
 
 def _costs(results: "Results") -> list[str]:
@@ -175,7 +215,27 @@ def _targets(results: "Results") -> list[str]:
             f"  {_verdict(added <= _TARGET_ADDED_MILLISECONDS)}: {added:.2f} ms added to the median at one caller"
             f" (target at most {_TARGET_ADDED_MILLISECONDS:g})"
         )
+    lines += crossing_targets(results)
     return lines if len(lines) > 1 else []
+
+
+def crossing_targets(results: "Results") -> list[str]:
+    """A crossing beside the lanes that pass a stream through: the native one, and that of the same provider."""
+    lines = []
+    if {"native", "crossing"} <= results.runs.keys():
+        added = _first_added(results.runs["crossing"]) - _first_added(results.runs["native"])
+        lines.append(
+            f"  {_verdict(added <= _TARGET_CROSSING_MILLISECONDS)}: {added:+.2f} ms to the first token for translating"
+            f" Responses to chat (target at most {_TARGET_CROSSING_MILLISECONDS:g})"
+        )
+    for name, base in (("crossing", "paced"), ("crossing-burst", "burst")):
+        if {name, base} <= results.runs.keys():
+            times = _times(results, name, base)
+            lines.append(
+                f"  {_verdict(times <= _TARGET_CROSSING_CPU)}: {times:.2f} times the CPU of chat passed through,"
+                f" {_scenario(name).title} (target at most {_TARGET_CROSSING_CPU:g})"
+            )
+    return lines
 
 
 def _disturbance(results: "Results") -> list[str]:

@@ -19,24 +19,31 @@ from devstack.stack import Stack
 HERE = Path(__file__).resolve().parent
 SHIPPED_PROFILES = HERE.parents[1] / "deploy/config/profiles.yaml"
 
-# The mock paces its chunks for the model `paced`; the gateway reaches that model by one alias, and `burst` by another.
-PACED_ALIAS, BURST_ALIAS = "smart-route-mini", "smart-route-infinite"
+# The mock paces its chunks for the model `paced` and not for `burst`. The gateway reaches both by an alias of their
+# own, and by another one where it calls the mock as a provider of Responses.
+ALIASES = {
+    "paced": "smart-route-mini",
+    "burst": "smart-route-infinite",
+    "paced-responses": "smart-route-focus",
+    "burst-responses": "smart-route-deep",
+}
+PATHS = {"chat": "chat/completions", "responses": "responses"}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing to send load to. `models` maps `burst` and `paced` to what is asked for; `pids()` are those of now."""
+    """One thing to send load to. `models` maps the names in `ALIASES` to what is asked for; `pids()` are those of
+    now."""
 
     name: str
     base_url: str
     pids: Callable[[], Mapping[str, list[int]]]
     token: str = "none"
-    models: Mapping[str, str] = field(default_factory=lambda: {"burst": "burst", "paced": "paced"})
+    models: Mapping[str, str] = field(default_factory=lambda: {name: name.partition("-")[0] for name in ALIASES})
 
-    @property
-    def url(self) -> str:
-        """Where requests go."""
-        return f"{self.base_url}/chat/completions"
+    def url(self, client: str) -> str:
+        """Where requests of a client's format go."""
+        return f"{self.base_url}/{PATHS[client]}"
 
 
 @asynccontextmanager
@@ -61,8 +68,7 @@ async def product(provider: Subject, *, profile_to: Path | None) -> AsyncIterato
         environment |= {"BENCH_PROFILE": str(profile_to), "PYTHONPATH": str(HERE / "sampling")}
     with scratch_folder() as folder:
         async with Stack(folder / "data", profiles=_profiles(provider), environment=environment) as stack:
-            models = {"burst": BURST_ALIAS, "paced": PACED_ALIAS}
-            yield Subject("gateway", stack.base_url, lambda: stack.processes, stack.tokens["unlimited"], models)
+            yield Subject("gateway", stack.base_url, lambda: stack.processes, stack.tokens["unlimited"], ALIASES)
 
 
 async def prompts_counted(subject: Subject) -> int:
@@ -92,13 +98,15 @@ def toggle_profile(pids: list[int]) -> None:
 def _profiles(provider: Subject) -> dict[str, object]:
     """The shipped profiles with every alias sent to the mock."""
     shipped = yaml.safe_load(SHIPPED_PROFILES.read_text())
-    target = {"base_url": provider.base_url, "key": None}
+    names = {alias: name for name, alias in ALIASES.items()}
+    targets: dict[str, object] = {}
+    for name in ALIASES:
+        model, _, format = name.partition("-")
+        targets[name] = {"base_url": provider.base_url, "key": None, "model": model, "format": format or "chat"}
     return {
         "version": shipped["version"],
-        "targets": {"burst": {**target, "model": "burst"}, "paced": {**target, "model": "paced"}},
-        "profiles": {
-            alias: {"targets": ["paced" if alias == PACED_ALIAS else "burst"]} for alias in shipped["profiles"]
-        },
+        "targets": targets,
+        "profiles": {alias: {"targets": [names.get(alias, "burst")]} for alias in shipped["profiles"]},
     }
 
 

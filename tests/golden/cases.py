@@ -36,6 +36,7 @@ _PERSON = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
+_BRIEF = '{"summary": "The test was fixed in a.py.", "call_id": "call_ours_0"}'
 # The state of the thoughts in the history, as each provider had told it.
 _STATES: Mapping[ProviderFormat, str] = {
     "chat": "They want the sum.",
@@ -297,8 +298,8 @@ REFUSAL = Case(
 LENGTH = Case(
     "length",
     {
-        "chat": {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 5},
-        "completions": {"prompt": "Count.", "max_tokens": 5},
+        "chat": {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 16},
+        "completions": {"prompt": "Count.", "max_tokens": 16},
         "responses": {"input": "Count.", "max_output_tokens": 16},
     },
     Answer("One, two, three,", finish_reason="length"),
@@ -370,7 +371,7 @@ COMPACTED = Case(
     {
         "responses": {
             "input": [
-                {"type": "compaction", "encrypted_content": f"{SEAL}The test was fixed in a.py."},
+                {"type": "compaction", "encrypted_content": SEAL + _BRIEF},
                 _says("user", "And the docs?"),
             ],
             "store": False,

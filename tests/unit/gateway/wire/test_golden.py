@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types import Completion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from devstack.provider.http import Format
+from devstack.provider.http import Format, Request
+from devstack.provider.strictness import Rules, complaints
 from gateway.wire.lane import ProviderFormat, Unservable
-from tests.golden.cases import CLIENTS, COMPACTED, COMPACTION, PROVIDERS, SEAL, Case, combinations
+from tests.golden.cases import CLIENTS, COMPACTED, COMPACTION, CUSTOM_TOOL, PROVIDERS, SEAL, Case, combinations
 from tests.golden.files import FOLDER, STREAM_FIELDS, compact, folder, left, opened, recorded, streamed, taken
+from tests.unit.gateway.wire import responses_rules as rules
 
 ALL = combinations()
 SERVABLE = [each for each in ALL if not (folder(*each) / "unservable.txt").exists()]
@@ -103,6 +107,36 @@ def test_the_events_in_the_clients_format_are_the_providers_but_for_what_is_ours
     assert by_item(passed) == by_item(said)
     if wire != "responses":
         assert passed == said
+
+
+@pytest.mark.parametrize(("client", "provider", "case"), SERVABLE, ids=named)
+def test_what_leaves_is_what_openai_documents(client: Format, provider: ProviderFormat, case: Case) -> None:
+    place = folder(client, provider, case)
+    whole, stream = compact((place / "client.json").read_bytes()), (place / "client.sse").read_bytes()
+    if client == "responses":
+        assert rules.response_violations(json.loads(whole)) == []
+        assert rules.frame_violations(stream) == []
+        assert rules.event_violations(rules.read_events(stream)) == []
+        return
+    (ChatCompletion if client == "chat" else Completion).model_validate_json(whole, strict=True)
+    *chunks, last = stream.decode().removesuffix("\n\n").split("\n\n")
+    assert last == "data: [DONE]"
+    for chunk in chunks:
+        said = chunk.removeprefix("data: ")
+        if client == "completions":
+            # The schema has no null here; the API sends it in all chunks but the last.
+            Completion.model_validate_json(said.replace('"finish_reason":null', '"finish_reason":"stop"'), strict=True)
+        elif case is not CUSTOM_TOOL:  # for pieces of custom calls there is no schema
+            ChatCompletionChunk.model_validate_json(said, strict=True)
+
+
+@pytest.mark.parametrize(("client", "provider", "case"), SERVABLE, ids=named)
+def test_a_strict_provider_takes_what_is_sent(client: Format, provider: ProviderFormat, case: Case) -> None:
+    place = folder(client, provider, case)
+    _, lane = opened(client, provider, asked(place))
+    issued = {"opaque-state-0", "signature-0"}
+    request = Request("POST", f"/v1{lane.path}", dict(lane.headers), compact((place / "sent.json").read_bytes()))
+    assert complaints(request, Rules(issued)) == []
 
 
 def read(path: Path) -> Any:

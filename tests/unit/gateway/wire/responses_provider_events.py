@@ -7,8 +7,8 @@ from uuid import UUID
 
 from gateway.wire.lane import Identity, Target
 from gateway.wire.responses.decode import from_responses_request
-from gateway.wire.responses.native import native_lane
-from gateway.wire.responses.native_answer import NativeAnswer
+from gateway.wire.responses.native.answer import NativeAnswer
+from gateway.wire.responses.native.lane import native_lane
 from gateway.wire.responses.request import ResponsesRequest
 from tests.unit.gateway.wire.responses_rules import read_events
 

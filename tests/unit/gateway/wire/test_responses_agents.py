@@ -140,7 +140,7 @@ def test_a_new_word_of_the_user_after_results_opens_a_new_turn() -> None:
 
 def test_codex_asks_for_a_summary_with_a_trigger() -> None:
     request, prompt = read({**CODEX, "input": [*CODEX["input"], {"type": "compaction_trigger"}]})
-    assert (request.compacts, request.answered_calls) == (True, ())
+    assert (request.compacts, request.answered_calls) == (True, ("call_a", "call_b", "call_c"))
     assert (prompt.tool_choice, prompt.output) == ("none", "text")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.wire.lane import Identity, Target
 from gateway.wire.responses.decode import from_responses_request
-from gateway.wire.responses.native import native_lane
+from gateway.wire.responses.native.lane import native_lane
 
 TARGET = Target("theirs", format="responses")
 OPERATORS: list[dict[str, Any]] = [

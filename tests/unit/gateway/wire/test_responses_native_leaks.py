@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.wire.responses.native_events import DONES, SAYINGS
-from gateway.wire.responses.native_items import ITEMS
+from gateway.wire.responses.native.events import DONES, SAYINGS
+from gateway.wire.responses.native.items import ITEMS
 from tests.unit.gateway.wire.responses_provider_events import (
     BRAND,
     Event,

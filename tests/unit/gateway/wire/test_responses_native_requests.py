@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire.lane import Lane, Quirks, Target, Unservable
-from gateway.wire.responses.native import native_lane
+from gateway.wire.responses.native.lane import native_lane
 from gateway.wire.responses.request import ResponsesRequest
 from tests.unit.gateway.wire.responses_provider_events import IDENTITY, TARGET, Seal, asked, mint
 
@@ -33,7 +33,7 @@ def items(*given_items: dict[str, Any], target: Target = DEVELOPER) -> list[dict
     return read
 
 
-def test_the_least_request_asks_for_state_and_is_kept_nowhere() -> None:
+def test_the_least_request_asks_for_nothing_more_and_is_kept_nowhere() -> None:
     lane = laned(asked())
     assert lane.path == "/responses"
     assert lane.completed is not None
@@ -43,7 +43,6 @@ def test_the_least_request_asks_for_state_and_is_kept_nowhere() -> None:
         "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}],
         "stream": True,
         "store": False,
-        "include": [ENCRYPTED],
     }
     assert body(stream=False)["stream"] is False
 
@@ -135,7 +134,14 @@ def test_a_conversation_in_a_state_that_cannot_be_read_is_for_another_target() -
 def test_the_clients_wishes_for_more_are_kept_beside_ours() -> None:
     include = ["message.output_text.logprobs", ENCRYPTED]
     assert body(include=include)["include"] == include
-    assert body(include=include[:1])["include"] == include
+    assert body(include=include[:1])["include"] == include[:1]
+
+
+def test_the_state_of_thoughts_is_asked_for_where_there_may_be_any() -> None:
+    include = ["message.output_text.logprobs"]
+    assert body(include=include, reasoning={"effort": "low"})["include"] == [*include, ENCRYPTED]
+    thinking = replace(DEVELOPER, quirks=replace(DEVELOPER.quirks, replays_reasoning=True))
+    assert body(thinking)["include"] == [ENCRYPTED]
 
 
 @pytest.mark.parametrize(("wish", "cap", "sent"), [(20, None, 20), (20, 90, 20), (90, 20, 20), (None, 20, 20)])

@@ -24,7 +24,7 @@ from gateway.wire.canonical import (
 )
 from gateway.wire.crossing import Written
 from gateway.wire.lane import Quirks, Target, Unservable
-from gateway.wire.responses.provider import DIALECT
+from gateway.wire.responses.provider.dialect import DIALECT
 from tests.unit.gateway.wire.responses_provider_events import TARGET, Seal
 
 PICTURE = Image("data:image/png;base64,AA==")
@@ -162,17 +162,20 @@ def test_sampling_is_sent_and_what_this_format_cannot_say_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "cap", "sent"), [(5, None, 5), (5, 9, 5), (9, 5, 5), (None, 5, 5), (None, None, None)]
+    ("asked", "cap", "sent"),
+    [(50, None, 50), (50, 90, 50), (90, 50, 50), (None, 50, 50), (None, None, None), (5, None, 16), (50, 5, 16)],
 )
-def test_the_lower_of_wish_and_cap_is_sent(asked: int | None, cap: int | None, sent: int | None) -> None:
+def test_the_lower_of_wish_and_cap_is_sent_and_no_less_than_the_format_takes(
+    asked: int | None, cap: int | None, sent: int | None
+) -> None:
     fields = body(target=replace(TARGET, max_output_tokens=cap), max_output_tokens=asked)
     assert fields.get("max_output_tokens") == sent
 
 
 def test_fields_are_dropped_and_renamed_last() -> None:
     target = replace(TARGET, drop=("store", "temperature"), rename={"max_output_tokens": "max_tokens"})
-    fields = body(target=target, max_output_tokens=5, sampling=Sampling(temperature=1.0))
-    assert (fields["max_tokens"], fields.keys() & {"store", "temperature", "max_output_tokens"}) == (5, set())
+    fields = body(target=target, max_output_tokens=50, sampling=Sampling(temperature=1.0))
+    assert (fields["max_tokens"], fields.keys() & {"store", "temperature", "max_output_tokens"}) == (50, set())
 
 
 @pytest.mark.parametrize("role", ["system", "user", "developer"])

@@ -23,8 +23,8 @@ from gateway.wire.canonical import (
 )
 from gateway.wire.chat.toolcalls import MAX_TOOL_CALLS
 from gateway.wire.lane import UnusableAnswer
-from gateway.wire.responses.provider import DIALECT
-from gateway.wire.responses.provider_stream import ResponsesDecoder
+from gateway.wire.responses.provider.dialect import DIALECT
+from gateway.wire.responses.provider.stream import ResponsesDecoder
 from gateway.wire.usage import Usage
 from tests.unit.gateway.wire.responses_provider_events import (
     BRAND,

@@ -241,7 +241,6 @@ def test_results_after_the_last_output_of_the_assistant_answer_its_calls() -> No
         [USER, CALL, OUTPUT, {"role": "developer", "content": "x"}],
         [USER, CALL, OUTPUT, {"role": "assistant", "content": "x"}],
         [USER, CALL, OUTPUT, {"type": "additional_tools", "role": "developer", "tools": [FUNCTION]}],
-        [USER, CALL, OUTPUT, {"type": "compaction_trigger"}],
         [CALL, OUTPUT, {"type": "ghost_snapshot"}],
     ],
 )

@@ -7,7 +7,7 @@ from gateway.wire.chat.provider import DIALECT as CHAT
 from gateway.wire.completions.provider import DIALECT as COMPLETIONS
 from gateway.wire.crossing import Dialect
 from gateway.wire.lane import ProviderFormat
-from gateway.wire.responses.provider import DIALECT as RESPONSES
+from gateway.wire.responses.provider.dialect import DIALECT as RESPONSES
 
 DIALECTS: Mapping[ProviderFormat, Dialect] = {
     "chat": CHAT,

@@ -15,7 +15,7 @@ from gateway.wire.responses import brief
 from gateway.wire.responses.compaction import CompactionEncoder
 from gateway.wire.responses.conversation import COMPACTIONS
 from gateway.wire.responses.decode import lost_in_crossing, to_prompt
-from gateway.wire.responses.native import native_lane
+from gateway.wire.responses.native.lane import native_lane
 from gateway.wire.responses.request import ResponsesRequest
 from gateway.wire.responses.stream import ResponsesEncoder
 from gateway.wire.tools import ToolBox

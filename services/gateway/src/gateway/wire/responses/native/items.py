@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from gateway.wire.responses.native_names import Names
+from gateway.wire.responses.native.names import Names
 
 Shape: TypeAlias = Callable[[object, Names], object]
 

@@ -32,15 +32,15 @@ from gateway.wire.canonical import (
 )
 from gateway.wire.chat.toolcalls import MAX_TOOL_CALLS, TooManyToolCalls
 from gateway.wire.lane import UnusableAnswer
-from gateway.wire.responses.output_places import OutputPlaces
-from gateway.wire.responses.provider_failure import check_good, failed_finish_word, failure_word
-from gateway.wire.responses.provider_models import (
+from gateway.wire.responses.provider.failure import check_good, failed_finish_word, failure_word
+from gateway.wire.responses.provider.models import (
     Kind,
     ProviderEvent,
     ProviderItem,
     ProviderResponse,
     from_response_usage,
 )
+from gateway.wire.responses.provider.places import OutputPlaces
 from gateway.wire.tools import flat_name, text_arguments
 
 _read_kind = msgspec.json.Decoder(Kind)

@@ -5,10 +5,10 @@ from typing import Any, TypeGuard
 
 from gateway.wire.chat.toolcalls import MAX_TOOL_CALLS, TooManyToolCalls
 from gateway.wire.lane import Mint
-from gateway.wire.responses.native_items import ANSWERS, CALLS, CLIENTS_ITEM, ITEMS
-from gateway.wire.responses.native_names import Names
-from gateway.wire.responses.native_slots import Fields, Slot
-from gateway.wire.responses.output_places import OutputPlaces
+from gateway.wire.responses.native.items import ANSWERS, CALLS, CLIENTS_ITEM, ITEMS
+from gateway.wire.responses.native.names import Names
+from gateway.wire.responses.native.slots import Fields, Slot
+from gateway.wire.responses.provider.places import OutputPlaces
 
 
 class NativeOutput:

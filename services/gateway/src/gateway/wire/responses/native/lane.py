@@ -5,7 +5,8 @@
 | fields of `_FORWARDED` | passed on, with tools and formats of any kind: the provider knows them |
 | tools that work with the operator's account at the provider | withheld: see `hosted` |
 | `model`, `store`, `stream` | the target's model; nothing is kept at a provider; as the client asked |
-| `include` | what the client wants, and always the state of the thoughts |
+| `include` | what the client wants, and the state of the thoughts if there are to be any: a model that has none may \
+refuse to be asked for it |
 | `max_output_tokens` | lowered to the target's cap |
 | every other field | not passed on; the table in `decode` says why |
 | items | passed on, history first, also those of unknown types |
@@ -26,10 +27,10 @@ from typing import Any
 import msgspec
 
 from gateway.wire.lane import Identity, Lane, Mint, Quirks, Sealer, Target, Unservable
-from gateway.wire.responses.hosted import is_withheld, passed, withheld_names
-from gateway.wire.responses.native_answer import NativeAnswer
-from gateway.wire.responses.native_names import Names
-from gateway.wire.responses.provider import ENCRYPTED, INSTRUCTING, PATH, SEPARATOR, adjust, cap_output
+from gateway.wire.responses.native.answer import NativeAnswer
+from gateway.wire.responses.native.hosted import is_withheld, passed, withheld_names
+from gateway.wire.responses.native.names import Names
+from gateway.wire.responses.provider.dialect import ENCRYPTED, INSTRUCTING, PATH, SEPARATOR, adjust, cap_output
 from gateway.wire.responses.request import ResponsesRequest
 
 _PARALLEL = "parallel_tool_calls"
@@ -97,7 +98,9 @@ def to_native_request(request: ResponsesRequest, target: Target, sealer: Sealer)
     if not quirks.takes_parallel_calls:
         fields.pop(_PARALLEL, None)
     fields |= {"stream": request.is_stream, "store": False}
-    fields["include"] = list(dict.fromkeys([*raw.get("include", ()), ENCRYPTED]))
+    thinks = quirks.replays_reasoning or "reasoning" in raw
+    if wanted := dict.fromkeys([*raw.get("include", ()), *([ENCRYPTED] if thinks else [])]):
+        fields["include"] = list(wanted)
     cap_output(fields, raw.get("max_output_tokens"), target)
     adjust(fields, target)
     return _encoder.encode(fields)

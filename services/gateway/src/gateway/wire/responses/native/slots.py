@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.wire.responses import native_events as events
 from gateway.wire.responses.events import event_head
-from gateway.wire.responses.native_events import SAYINGS
+from gateway.wire.responses.native import events
+from gateway.wire.responses.native.events import SAYINGS
 
 Fields = dict[str, Any]
 Event = tuple[str, Fields]

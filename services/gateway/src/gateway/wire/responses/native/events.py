@@ -8,7 +8,7 @@ tell whose it is. Events that are about no item of the answer are left out.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.wire.responses.native_items import (
+from gateway.wire.responses.native.items import (
     ANNOTATION,
     LOGPROBS,
     PART,

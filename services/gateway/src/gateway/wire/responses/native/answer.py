@@ -1,6 +1,6 @@
 """A Responses answer on its way to a client that speaks the same format: the provider's events in, ours out, no I/O.
 
-What passes of items and events, and why, is told in `native_items` and `native_events`. Of the response object only
+What passes of items and events, and why, is told in `items` and `events`. Of the response object only
 status, output and figures are the provider's, everything else repeats the client's request.
 
 - Nothing leaves before the model says something: until then another provider can still be asked.
@@ -19,16 +19,16 @@ from gateway.wire import sse
 from gateway.wire.canonical import FinishReason
 from gateway.wire.chat.toolcalls import TooManyToolCalls
 from gateway.wire.lane import Identity, Mint, UnusableAnswer
-from gateway.wire.responses import native_events as events
 from gateway.wire.responses.encode import ResponseObject
 from gateway.wire.responses.events import Envelope, EventWriter
-from gateway.wire.responses.native_events import DONES, SAYINGS, Saying
-from gateway.wire.responses.native_items import ANSWERS, LOGPROBS
-from gateway.wire.responses.native_names import Names
-from gateway.wire.responses.native_output import NativeOutput, is_item
-from gateway.wire.responses.native_slots import Channel, Event, Fields, Slot, announcement, told
-from gateway.wire.responses.provider_failure import check_good, failed_finish_word, failure_word
-from gateway.wire.responses.provider_models import ProviderUsage, from_response_usage
+from gateway.wire.responses.native import events
+from gateway.wire.responses.native.events import DONES, SAYINGS, Saying
+from gateway.wire.responses.native.items import ANSWERS, LOGPROBS
+from gateway.wire.responses.native.names import Names
+from gateway.wire.responses.native.output import NativeOutput, is_item
+from gateway.wire.responses.native.slots import Channel, Event, Fields, Slot, announcement, told
+from gateway.wire.responses.provider.failure import check_good, failed_finish_word, failure_word
+from gateway.wire.responses.provider.models import ProviderUsage, from_response_usage
 from gateway.wire.usage import Usage
 
 # A picture comes as one event.

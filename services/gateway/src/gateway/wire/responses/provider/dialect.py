@@ -33,11 +33,13 @@ from gateway.wire.canonical import (
 )
 from gateway.wire.crossing import Dialect, Written
 from gateway.wire.lane import Quirks, Sealer, Target, Unservable
-from gateway.wire.responses.provider_stream import ResponsesDecoder, read_whole
+from gateway.wire.responses.provider.stream import ResponsesDecoder, read_whole
 from gateway.wire.tools import ToolBox
 
 PATH = "/responses"
 ENCRYPTED = "reasoning.encrypted_content"
+# OpenAI's own minimum for `max_output_tokens` in this format; chat has none.
+LEAST_OUTPUT_TOKENS = 16
 
 INSTRUCTING = frozenset({"system", "developer"})
 # Between two instructions that become one.
@@ -68,10 +70,10 @@ def write_request(prompt: Prompt, target: Target, *, is_stream: bool, sealer: Se
 
 
 def cap_output(fields: Fields, asked: int | None, target: Target) -> None:
-    """What was asked for or the target's cap, whichever is lower."""
+    """What was asked for or the target's cap, whichever is lower, but no less than OpenAI takes."""
     tokens = [tokens for tokens in (asked, target.max_output_tokens) if tokens is not None]
     if tokens:
-        fields["max_output_tokens"] = min(tokens)
+        fields["max_output_tokens"] = max(min(tokens), LEAST_OUTPUT_TOKENS)
 
 
 def adjust(fields: Fields, target: Target) -> None:

@@ -9,7 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
+from contracts.plans import Turns
 from devstack.provider import Ending as ProviderEnding
 from tests.faults.clients import Customer, Ending, Seen
 from tests.faults.truth import Line, Truth, Window
@@ -21,6 +23,7 @@ REACHED_A_PROVIDER = ("completed", "upstream_broken", "upstream_unavailable")
 NEVER_HELD = (400, 401, 403, 404, 429)
 LATE_USAGE_MS = 2000
 MOST_TOKENS = 10**12
+CALLS_PER_TURN = Turns().calls_per_turn
 INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "books")
 
 
@@ -67,6 +70,7 @@ def judge(
     """Everything at once."""
     verdict = Verdict()
     verdict.add("I1", _overshot(truth, customers))
+    verdict.add("I1", _stretched(truth))
     verdict.add("I2", _unsettled(truth))
     verdict.add("I3", _unrecorded(truth))
     verdict.add("I3", _miscounted(truth))
@@ -86,6 +90,18 @@ def _overshot(truth: Truth, customers: Sequence[Customer]) -> Iterator[str]:
             highest = truth.highest.get((customer.account_id, kind), 0)
             if limit is not None and highest > limit:
                 yield f"account {customer.account_id} ({customer.plan}) once had {highest} of {limit} per {kind}"
+
+
+def _stretched(truth: Truth) -> Iterator[str]:
+    """A turn has one call that pays and a number of its own for each that rides on it, none beyond the cap."""
+    turns: dict[tuple[UUID, UUID], list[int]] = defaultdict(list)
+    for held in truth.reservations:
+        turns[held.account_id, held.turn_id].append(held.call)
+        if held.call > 1 and held.charged:
+            yield f"{held.request_id} is call {held.call} of its turn, and charged"
+    for (_, turn_id), calls in turns.items():
+        if sorted(calls) != list(range(1, len(calls) + 1)) or len(calls) > CALLS_PER_TURN:
+            yield f"the turn {turn_id} has the calls {sorted(calls)}"
 
 
 def _unsettled(truth: Truth) -> Iterator[str]:
@@ -203,7 +219,8 @@ def _lie(seen: Seen, outcome: str | None, charged: int, allowed: Allowed) -> str
     said = f"was refused ({seen.status} {seen.error_code})"
     if seen.ending is Ending.COMPLETE and outcome is None:
         return "was seen whole and is not recorded"
-    if seen.ending is Ending.COMPLETE and charged != 1 and not (outcome == "expired" and allowed.gift):
+    rides = seen.continues and outcome == "continuation"
+    if seen.ending is Ending.COMPLETE and charged != (not rides) and not (outcome == "expired" and allowed.gift):
         return f"was seen whole and costs {charged} (`{outcome}`)"
     if seen.ending is Ending.REFUSED and charged:
         return f"{said} and costs {charged}"

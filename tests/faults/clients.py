@@ -15,6 +15,7 @@ from tests.faults.plays import Play
 
 Leaves = Literal["at once", "midway", "at the last chunk"]
 NO_SUCH_MODEL = "no-such-model"
+TOOLS = [{"type": "function", "function": {"name": "look"}}]
 
 
 class Ending(StrEnum):
@@ -44,7 +45,11 @@ class Customer:
 
 @dataclass(slots=True)
 class Seen:
-    """One request as its client saw it. Times are of `time.monotonic()`."""
+    """One request as its client saw it. Times are of `time.monotonic()`.
+
+    `messages` is the conversation with a good answer that is not streamed, `continues` says that it ended with the
+    results of tools.
+    """
 
     customer: Customer
     token: str
@@ -61,6 +66,14 @@ class Seen:
     has_content: bool = False
     has_done: bool = False
     retry_after: str | None = None
+    continues: bool = False
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def calls(self) -> list[str]:
+        """The ids of the calls that the answer made."""
+        said = self.messages[-1] if self.ending is Ending.COMPLETE and self.messages else {}
+        return [call["id"] for call in said.get("tool_calls") or ()]
 
 
 @dataclass(slots=True)
@@ -80,12 +93,17 @@ class Client:
         model: str = "smart-route-mini",
         token: str | None = None,
         leaves: Leaves | None = None,
+        after: Seen | None = None,
     ) -> Seen:
-        """One request to its end, noted. Never raises for what a fault can do to it."""
+        """One request to its end, noted. Never raises for what a fault can do to it.
+
+        `after` is a request whose calls this one answers, as an agent does that has run them.
+        """
         used = token or customer.token
-        seen = Seen(customer, used, gateway, play, is_stream, leaves, time.monotonic())
+        seen = Seen(customer, used, gateway, play, is_stream, leaves, time.monotonic(), continues=after is not None)
+        seen.messages = [{"role": "user", "content": play.prompt}] if after is None else _with_results(after, play)
         self.log.append(seen)
-        body = {"model": model, "stream": is_stream, "messages": [{"role": "user", "content": play.prompt}]}
+        body = {"model": model, "stream": is_stream, "messages": seen.messages, "tools": TOOLS}
         try:
             if leaves == "at once":
                 with contextlib.suppress(TimeoutError):
@@ -116,8 +134,16 @@ class Client:
                 await _read_stream(seen, response)
             else:
                 answer = await response.json(content_type=None)
-                seen.has_content = bool(answer["choices"][0]["message"]["content"])
+                said = answer["choices"][0]["message"]
+                seen.messages = [*seen.messages, said]
+                seen.has_content = bool(said["content"])
                 seen.ending = Ending.COMPLETE
+
+
+def _with_results(after: Seen, play: Play) -> list[dict[str, Any]]:
+    """The conversation with the results of its last calls, in which the provider finds what to play."""
+    results = [{"role": "tool", "tool_call_id": call_id, "content": play.prompt} for call_id in after.calls]
+    return [*after.messages, *results]
 
 
 async def _read_stream(seen: Seen, response: aiohttp.ClientResponse) -> None:

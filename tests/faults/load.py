@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from tests.faults.clients import NO_SUCH_MODEL, Client, Customer, Leaves, Seen
+from tests.faults.clients import NO_SUCH_MODEL, Client, Customer, Ending, Leaves, Seen
 from tests.faults.plays import Play
 
 CALLERS = 10
 PAUSE_SECONDS = (0.02, 0.12)
 PAUSE_AFTER_TROUBLE_SECONDS = 0.15
+# How often an agent of the load sends the results of its tools, at most.
+ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Mixture:
     leaving: float = 0.06
     mistaken: float = 0.03
     second_token: float = 0.15
+    agents: float = 0.12
     troubles: tuple[str, ...] = ()
     troubled: float = 0.0
     leaves: tuple[Leaves, ...] = ("at once", "midway", "at the last chunk")
@@ -85,12 +88,31 @@ class Load:
         token = customer.second_token if rng.random() < mixture.second_token else customer.token
         if rng.random() < mixture.mistaken:
             return await self.client.ask(customer, gateway, self._play(rng), model=NO_SUCH_MODEL, token=token)
+        if rng.random() < mixture.agents:
+            return await self._agent(rng, customer, token)
         play = self._play(rng)
         leaves = rng.choice(mixture.leaves) if rng.random() < mixture.leaving else None
         # A long answer that is not streamed would be a silence, which has its own limit.
         is_long = play.words * play.interval_seconds > self._lease_seconds
         is_stream = rng.random() < mixture.streams or leaves in ("midway", "at the last chunk") or is_long
         return await self.client.ask(customer, gateway, play, is_stream=is_stream, token=token, leaves=leaves)
+
+    async def _agent(self, rng: random.Random, customer: Customer, token: str) -> Seen:
+        """A turn of a few calls, each through any gateway; one that fails is tried once more with the same results."""
+        play = replace(self._play(rng), is_call=True)
+        seen = await self.client.ask(customer, rng.choice(self.gateways), play, token=token)
+        for _ in range(ROUNDS):
+            if not seen.calls or self._is_over:
+                break
+            before = seen
+            for _ in range(2):
+                play = replace(self._play(rng), is_call=rng.random() < 0.7)
+                gateway = rng.choice(self.gateways)
+                seen = await self.client.ask(customer, gateway, play, token=token, after=before)
+                if seen.ending is Ending.COMPLETE:
+                    break
+                await asyncio.sleep(PAUSE_AFTER_TROUBLE_SECONDS)
+        return seen
 
     def _play(self, rng: random.Random) -> Play:
         mixture = self.mixture

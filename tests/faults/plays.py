@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from devstack.provider import Answer, Ending, Identity, Provider, Script, Usage, faults, scripts
+from devstack.provider import Answer, Ending, Identity, Provider, Script, ToolCall, Usage, faults, scripts
 from devstack.provider.answers import sse
 from devstack.provider.http import Request, framed
 from devstack.provider.script import Pause, Steps, Write
@@ -48,7 +48,10 @@ TROUBLES: Mapping[str, Script] = {
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """One answer to come. `trouble` is a name of `TROUBLES`; with `only_first` the second provider answers well."""
+    """One answer to come. `trouble` is a name of `TROUBLES`; with `only_first` the second provider answers well.
+
+    `is_call`: the model answers with the call of a tool.
+    """
 
     words: int = 4
     interval_seconds: float = 0.0
@@ -56,6 +59,7 @@ class Play:
     output_tokens: int = 7
     trouble: str | None = None
     only_first: bool = False
+    is_call: bool = False
     call: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -74,7 +78,8 @@ def told(*, is_first: bool) -> Script:
             yield from TROUBLES[asked.trouble].play(request, identity)
         else:
             usage = Usage(asked.input_tokens, asked.output_tokens, asked.input_tokens + asked.output_tokens)
-            content = Answer(text=" ".join(f"word{n}" for n in range(asked.words)), usage=usage)
+            words = " ".join(f"word{n}" for n in range(asked.words))
+            content = Answer(text=words, usage=usage, tool_calls=(ToolCall("look"),) if asked.is_call else ())
             # A whole answer takes as long as its stream would.
             delay = 0.0 if request.is_streamed else asked.words * asked.interval_seconds
             script = scripts.answer(like=content, interval_seconds=asked.interval_seconds, delay_seconds=delay)

@@ -39,6 +39,8 @@ class Reservation:
     charged: bool | None
     sequence: int | None
     reserved_at: Any
+    turn_id: UUID
+    call: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ def _told(sequence: int, data: bytes) -> Told | None:
 
 
 _RESERVATIONS = """
-SELECT account_id, request_id, token_id, day, month, outcome, charged, settled_sequence, reserved_at
+SELECT account_id, request_id, token_id, day, month, outcome, charged, settled_sequence, reserved_at, turn_id,
+       call
 FROM quota.reservations WHERE account_id = ANY(%s)
 """
 _LINES = """

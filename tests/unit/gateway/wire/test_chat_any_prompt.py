@@ -1,7 +1,6 @@
 """Whatever a client sends, a chat provider gets a request in order, and nothing of it is lost."""
 
 import json
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,43 +26,7 @@ from gateway.wire.chat.prompt import to_prompt
 from gateway.wire.chat.provider import write_request
 from gateway.wire.lane import Quirks, Target
 from tests.unit.gateway.wire.chat_rules import check_strictly
-
-PNG = "data:image/png;base64,AAAA"
-PDF = "data:application/pdf;base64,AAAA"
-USER, ANSWER = Message("user", (Text("Hi"),)), Message("assistant", (Text("Let me see."),))
-SYSTEM, DEVELOPER = Message("system", (Text("S"),)), Message("developer", (Text("D"),))
-A, B = ToolCall("a", "f", '{"x":1}'), ToolCall("b", "g", "{}")
-RESULT_A, RESULT_B = ToolResult("a", (Text("A!"),)), ToolResult("b", (Text("B!"),))
-
-
-class Seals:
-    """Seals by writing a letter before the state."""
-
-    def seal(self, state: str) -> str:
-        return f"s{state}"
-
-    def unseal(self, sealed: str) -> str | None:
-        return sealed[1:] if sealed.startswith("s") else None
-
-
-def written(prompt: Prompt, target: Target | None = None, *, is_stream: bool = False) -> dict[str, Any]:
-    target = target or Target("theirs")
-    body: dict[str, Any] = json.loads(write_request(prompt, target, is_stream=is_stream, sealer=Seals()).body)
-    return body
-
-
-def messages(*items: Item, **quirks: Any) -> list[dict[str, Any]]:
-    read: list[dict[str, Any]] = written(Prompt(items), Target("theirs", quirks=Quirks(**quirks)))["messages"]
-    return read
-
-
-def said(*calls: ToolCall, content: str | None = None, **more: Any) -> dict[str, Any]:
-    made = [
-        {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in calls
-    ]
-    return {"role": "assistant", "content": content, **more, "tool_calls": made}
-
+from tests.unit.gateway.wire.chat_written import PDF, PNG, Seals, written
 
 # --- whatever a client sends
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.wire import sse
 from gateway.wire.canonical import CallBegun, Counted, Delta, Finished, Prompt, RefusalDelta, TextDelta
 from gateway.wire.lane import Lane, Sealer, Target, UnusableAnswer
+from gateway.wire.reading import Reading
 from gateway.wire.usage import Usage
 
 
@@ -103,7 +103,7 @@ class Crossing:
         self._encoder = encoder
         self._read_whole = read_whole
         self._write_whole = write_whole
-        self._splitter = sse.Splitter()
+        self._reading = Reading()
         self._whole: Sequence[Delta] | None = None
 
     @property
@@ -111,20 +111,10 @@ class Crossing:
         return self.finish_reason is not None
 
     def feed(self, read: bytes) -> bytes:
-        if self.is_done or self.failure is not None:
-            return b""
-        try:
-            payloads = self._splitter.feed(read)
-        except sse.EventTooLarge:
-            self.failure = "event_too_large"
-            return b""
-        return self._pass_on(payloads)
+        return self._reading.feed(self, read)
 
     def end(self) -> bytes:
-        sent = b"" if self.is_done or self.failure is not None else self._pass_on(self._splitter.close())
-        if self.failure is None and not self.is_done and not self.has_finished:
-            self.failure = "truncated"
-        return sent
+        return self._reading.end(self)
 
     def take(self, body: bytes) -> None:
         deltas = self._read_whole(body)
@@ -144,19 +134,13 @@ class Crossing:
     def heartbeat(self) -> bytes:
         return self._encoder.heartbeat()
 
-    def _pass_on(self, payloads: Sequence[bytes]) -> bytes:
+    def take_event(self, payload: bytes) -> bytes:
         sent = []
-        for payload in payloads:
-            if payload == sse.DONE:
-                self.is_done = True
-                break
-            for delta in self._decoder.feed(payload):
-                self._note(delta)
-                sent.append(self._encoder.feed(delta))
-            self.events = self._decoder.events
-            self.failure, self.is_done = self._decoder.failure, self._decoder.is_done
-            if self.failure is not None or self.is_done:
-                break
+        for delta in self._decoder.feed(payload):
+            self._note(delta)
+            sent.append(self._encoder.feed(delta))
+        self.events = self._decoder.events
+        self.failure, self.is_done = self._decoder.failure, self._decoder.is_done
         return b"".join(sent)
 
     def _note(self, delta: Delta) -> None:

@@ -6,7 +6,6 @@ is held back until `finish`: the request is settled before the client sees its e
 
 import msgspec
 
-from gateway.wire import sse
 from gateway.wire.chat.chunks import KEEP_ALIVE, Chunks, to_error_event
 from gateway.wire.chat.encode import from_provider_completion, word_of_error
 from gateway.wire.chat.models import (
@@ -18,8 +17,9 @@ from gateway.wire.chat.models import (
     Said,
     known_finish_reason,
 )
-from gateway.wire.chat.toolcalls import ToolCalls, TooManyToolCalls
+from gateway.wire.chat.toolcalls import ToolCalls
 from gateway.wire.lane import Identity, Mint
+from gateway.wire.reading import Reading
 from gateway.wire.usage import Usage, from_wire_usage
 
 _read_chunk = msgspec.json.Decoder(ProviderAnswer)
@@ -37,7 +37,7 @@ class ChatAnswer:
         self.events = 0
         self._identity = identity
         self._mint = mint
-        self._splitter = sse.Splitter()
+        self._reading = Reading()
         self._tool_calls = ToolCalls(mint)
         self._chunks = Chunks(identity, wants_usage=wants_usage)
         self._has_role = False
@@ -57,22 +57,10 @@ class ChatAnswer:
         self.usage = completion.usage
 
     def feed(self, read: bytes) -> bytes:
-        """What leaves for the client now. Sets `failure` when the provider failed; what came before still leaves."""
-        if self.is_done or self.failure is not None:
-            return b""
-        try:
-            payloads = self._splitter.feed(read)
-        except sse.EventTooLarge:
-            self.failure = "event_too_large"
-            return b""
-        return self._pass_on(payloads)
+        return self._reading.feed(self, read)
 
     def end(self) -> bytes:
-        """The provider has closed the stream. Sets `failure` when that was too early."""
-        sent = b"" if self.is_done or self.failure is not None else self._pass_on(self._splitter.close())
-        if self.failure is None and not self.is_done and not self.has_finished:
-            self.failure = "truncated"
-        return sent
+        return self._reading.end(self)
 
     def finish(self) -> bytes:
         """All of a whole answer, or the last bytes of a stream."""
@@ -88,24 +76,8 @@ class ChatAnswer:
     def heartbeat(self) -> bytes:
         return KEEP_ALIVE
 
-    def _pass_on(self, payloads: list[bytes]) -> bytes:
-        sent = []
-        for payload in payloads:
-            if payload == sse.DONE:
-                self.is_done = True
-                break
-            try:
-                chunk = _read_chunk.decode(payload)
-                sent.append(self._answered(chunk))
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                self.failure = "malformed"
-            except TooManyToolCalls:
-                self.failure = "too_many_tool_calls"
-            if self.failure is not None:
-                break
-        return b"".join(sent)
-
-    def _answered(self, chunk: ProviderAnswer) -> bytes:
+    def take_event(self, payload: bytes) -> bytes:
+        chunk = _read_chunk.decode(payload)
         if chunk.error is not None:
             self.failure = word_of_error(chunk.error, otherwise="error_event")
             return b""

@@ -4,11 +4,8 @@ What leaves is built from an allow-list. The chunk that finishes a stream is hel
 settled before the client sees its end.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
-from gateway.wire import sse
 from gateway.wire.chat.encode import word_of_error
 from gateway.wire.completions.decode import CompletionsRequest
 from gateway.wire.completions.encode import KEEP_ALIVE, Chunks, to_completion, to_error_event
@@ -22,6 +19,7 @@ from gateway.wire.completions.models import (
 )
 from gateway.wire.crossing import Written
 from gateway.wire.lane import Identity, Target, UnusableAnswer
+from gateway.wire.reading import Reading
 from gateway.wire.usage import Usage, from_wire_usage
 
 _read_answer = msgspec.json.Decoder(ProviderAnswer)
@@ -58,7 +56,7 @@ class CompletionsPassage:
         self.events = 0
         self._identity = identity
         self._chunks = Chunks(identity, wants_usage=wants_usage)
-        self._splitter = sse.Splitter()
+        self._reading = Reading()
         self._echo = echo
         self._whole: bytes | None = None
 
@@ -67,20 +65,10 @@ class CompletionsPassage:
         return self.finish_reason is not None
 
     def feed(self, read: bytes) -> bytes:
-        if self.is_done or self.failure is not None:
-            return b""
-        try:
-            payloads = self._splitter.feed(read)
-        except sse.EventTooLarge:
-            self.failure = "event_too_large"
-            return b""
-        return self._pass_on(payloads)
+        return self._reading.feed(self, read)
 
     def end(self) -> bytes:
-        sent = b"" if self.is_done or self.failure is not None else self._pass_on(self._splitter.close())
-        if self.failure is None and not self.is_done and not self.has_finished:
-            self.failure = "truncated"
-        return sent
+        return self._reading.end(self)
 
     def take(self, body: bytes) -> None:
         try:
@@ -108,21 +96,8 @@ class CompletionsPassage:
     def heartbeat(self) -> bytes:
         return KEEP_ALIVE
 
-    def _pass_on(self, payloads: Sequence[bytes]) -> bytes:
-        sent = []
-        for payload in payloads:
-            if payload == sse.DONE:
-                self.is_done = True
-                break
-            try:
-                sent.append(self._answered(_read_answer.decode(payload)))
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                self.failure = "malformed"
-            if self.failure is not None:
-                break
-        return b"".join(sent)
-
-    def _answered(self, chunk: ProviderAnswer) -> bytes:
+    def take_event(self, payload: bytes) -> bytes:
+        chunk = _read_answer.decode(payload)
         if chunk.error is not None:
             self.failure = word_of_error(chunk.error, otherwise="error_event")
             return b""

@@ -10,15 +10,15 @@ status, output and figures are the provider's, everything else repeats the clien
 - What a provider says in one place only (an item in the last event, a text in a `.done`) is told as events, too.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
-from gateway.wire import sse
 from gateway.wire.canonical import FinishReason
 from gateway.wire.chat.toolcalls import TooManyToolCalls
 from gateway.wire.lane import Identity, Mint, UnusableAnswer
+from gateway.wire.reading import Reading
 from gateway.wire.responses.encode import ResponseObject
 from gateway.wire.responses.events import Envelope, EventWriter
 from gateway.wire.responses.native import events
@@ -84,7 +84,7 @@ class NativeAnswer:
         self._output = NativeOutput(names, mint, clients_types=clients_types)
         self._writer = EventWriter()
         self._envelope = Envelope(self._object.begun(), self._writer)
-        self._splitter = sse.Splitter(limit_bytes=LIMIT_BYTES)
+        self._reading = Reading(limit_bytes=LIMIT_BYTES)
         self._early: list[Event] = []
         self._held: list[Event] = []
         self._reason: FinishReason | None = None
@@ -96,13 +96,10 @@ class NativeAnswer:
         return self.finish_reason is not None
 
     def feed(self, read: bytes) -> bytes:
-        return self._pass_on(lambda: self._splitter.feed(read))
+        return self._reading.feed(self, read)
 
     def end(self) -> bytes:
-        sent = self._pass_on(self._splitter.close)
-        if self.failure is None and not self.is_done and not self.has_finished:
-            self.failure = "truncated"
-        return sent
+        return self._reading.end(self)
 
     def take(self, body: bytes) -> None:
         """Raises `UnusableAnswer`."""
@@ -152,27 +149,7 @@ class NativeAnswer:
     def heartbeat(self) -> bytes:
         return self._envelope.go_on()
 
-    def _pass_on(self, split: Callable[[], Sequence[bytes]]) -> bytes:
-        if self.is_done or self.failure is not None:
-            return b""
-        sent = []
-        try:
-            for payload in split():
-                if payload == sse.DONE:
-                    self.is_done = True
-                else:
-                    sent.append(self._event(payload))
-                if self.is_done or self.failure is not None:
-                    break
-        except sse.EventTooLarge:
-            self.failure = "event_too_large"
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self.failure = "malformed"
-        except TooManyToolCalls:
-            self.failure = "too_many_tool_calls"
-        return b"".join(sent)
-
-    def _event(self, payload: bytes) -> bytes:
+    def take_event(self, payload: bytes) -> bytes:
         kind = _read_kind.decode(payload)
         if kind.error is not None or kind.type == "error":
             self.failure = failure_word(payload)

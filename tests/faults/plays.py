@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from devstack.provider import Answer, Ending, Identity, Provider, Script, ToolCall, Usage, faults, scripts
-from devstack.provider.answers import sse
 from devstack.provider.http import Request, framed
+from devstack.provider.payload import sse
 from devstack.provider.script import Pause, Steps, Write
 
 _MARK = "play "

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from devstack.provider.http import Request
 from devstack.provider.identity import Identity as ProviderIdentity
+from devstack.provider.writing import body_of, events_of
 from gateway.wire.chat.decode import from_chat_request
 from gateway.wire.completions.decode import from_completions_request
 from gateway.wire.lane import ClientRequest, Identity, Lane, ProviderFormat, Quirks, Target, Unservable
@@ -145,4 +146,4 @@ def recorded(case: Case, lane: Lane) -> bytes:
     """What the scripted provider answers to the request of a lane: a body, or the events of a stream."""
     request = Request("POST", f"/v1{lane.path}", {}, lane.body)
     said, identity = case.said(request), ProviderIdentity(number=1)
-    return b"".join(said.events(request, identity)) if request.is_streamed else said.completion(request, identity)
+    return b"".join(events_of(said, request, identity)) if request.is_streamed else body_of(said, request, identity)

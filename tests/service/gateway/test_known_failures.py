@@ -24,6 +24,7 @@ from devstack.provider.formats import WRITERS
 from devstack.provider.http import Request, framed
 from devstack.provider.identity import Identity
 from devstack.provider.script import Close, Hang, Pause, Steps, Write
+from devstack.provider.writing import events_of
 from devstack.pytest_plugin import Databases, FreshDatabase, short_folder
 from gateway import accounts
 from gateway.auth import SCOPES
@@ -59,7 +60,7 @@ async def asked(home: House, body: Any, *, path: str = "responses") -> AsyncIter
         yield response
 
 
-async def events_of(home: House, **fields: Any) -> list[dict[str, Any]]:
+async def streamed(home: House, **fields: Any) -> list[dict[str, Any]]:
     """A response stream to its end, which keeps the published rules."""
     async with asked(home, {**ASKED, "stream": True, **fields}) as response:
         raw = await response.read()
@@ -82,7 +83,7 @@ async def test_wire_11_a_websocket_is_refused_with_426_at_once_and_http_goes_on(
     began = time.perf_counter()
     async with home.session.get(f"{home.base_url}/responses", headers=upgrade) as response:
         assert (response.status, (await response.json())["error"]["code"]) == (426, "upgrade_required")
-    assert (await events_of(home))[-1]["type"] == "response.completed"
+    assert (await streamed(home))[-1]["type"] == "response.completed"
     assert time.perf_counter() - began < 5
 
 
@@ -137,7 +138,7 @@ def fails_and_stays(events: int = 5) -> Script:
 
     def play(request: Request, identity: Identity) -> Steps:
         yield Write(scripts.stream_head(identity))
-        for event in Answer().events(request, identity)[:events]:
+        for event in events_of(Answer(), request, identity)[:events]:
             yield Write(framed(event))
         errors = WRITERS[request.format].error_events(identity, "The engine broke.", is_named=False)
         yield Write(framed(errors[0]))
@@ -150,7 +151,7 @@ async def test_wire_13_the_answer_ends_with_response_failed_although_the_provide
     PROVIDER.enqueue(fails_and_stays())
     number = len(PROVIDER.exchanges)
     began = time.perf_counter()
-    assert (await events_of(home))[-1]["type"] == "response.failed"
+    assert (await streamed(home))[-1]["type"] == "response.failed"
     assert time.perf_counter() - began < 10
     assert await PROVIDER.exchanges[number].ended() is Ending.CLIENT_DISCONNECTED
 
@@ -158,7 +159,7 @@ async def test_wire_13_the_answer_ends_with_response_failed_although_the_provide
 async def test_c24_an_error_inside_a_stream_is_told_as_one_and_costs_nothing(home: House) -> None:
     before = await home.cost()
     PROVIDER.enqueue(faults.error_in_stream(events=5), faults.error_in_stream(events=5))
-    failed = (await events_of(home))[-1]
+    failed = (await streamed(home))[-1]
     assert (failed["type"], failed["response"]["error"]["code"]) == ("response.failed", "server_error")
     chat = await home.ask(stream=True)
     assert (chat.events[-1]["error"]["code"], "[DONE]" in chat.events) == ("upstream_broken", False)
@@ -185,7 +186,7 @@ async def test_wire_10_a_silence_is_filled_with_events_that_idle_timers_count(
 ) -> None:
     beat_quickly(monkeypatch)
     PROVIDER.enqueue(silent_in_the_middle(1.0))
-    names = [event["type"] for event in await events_of(home)]
+    names = [event["type"] for event in await streamed(home)]
     # One belongs to the beginning; `event_violations` has seen that all of them stand between whole events.
     assert names.count("response.in_progress") >= 3
     assert names[-1] == "response.completed"
@@ -209,7 +210,7 @@ def silent_then_gone(seconds: float) -> Script:
 
     def play(request: Request, identity: Identity) -> Steps:
         yield Write(scripts.stream_head(identity))
-        yield Write(framed(Answer().events(request, identity)[0]))
+        yield Write(framed(events_of(Answer(), request, identity)[0]))
         yield Pause(seconds)
         yield Close()
 
@@ -224,7 +225,7 @@ async def test_c26_no_heartbeat_says_200_before_the_last_target_was_asked(
         targets = {"a": target(provider, "a"), "b": target(provider, "b")}
         async with house(nats_url, fresh_database, tmp_path, targets) as home:
             provider.enqueue(silent_then_gone(0.8), model="a-model")
-            events = await events_of(home)
+            events = await streamed(home)
             assert [event["type"] for event in events].count("response.created") == 1
             assert [event["type"] for event in events].count("response.in_progress") == 1
             assert len(provider.exchanges) == 2
@@ -241,7 +242,7 @@ async def test_c23_after_the_first_words_no_other_target_goes_on(
         targets = {"a": target(provider, "a"), "b": target(provider, "b")}
         async with house(nats_url, fresh_database, tmp_path, targets) as home:
             provider.enqueue(faults.reset_midway(events=4), faults.reset_midway(events=4), model="a-model")
-            assert (await events_of(home))[-1]["type"] == "response.failed"
+            assert (await streamed(home))[-1]["type"] == "response.failed"
             chat = await home.ask(stream=True)
             assert chat.events[-1]["error"]["code"] == "upstream_broken"
             assert provider.exchanges_for("b-model") == []
@@ -260,14 +261,14 @@ async def test_c19_a_response_can_be_continued_the_moment_its_end_is_seen(home: 
             (response_id,) = {event["response"]["id"] for event in events if "response" in event}
             number = len(PROVIDER.exchanges)
             # Not a moment later: the connection of the first one is still open.
-            again = await events_of(home, input="Who am I?", previous_response_id=response_id)
+            again = await streamed(home, input="Who am I?", previous_response_id=response_id)
         assert again[-1]["response"]["previous_response_id"] == response_id
         said = json.dumps(PROVIDER.exchanges[number].request.json["messages"])
         assert all(text in said for text in ("My name is Ada.", "Remember it.", "Hello from the", "Who am I?"))
 
 
 async def test_c22_a_response_is_nothing_to_another_account_by_any_way(home: House) -> None:
-    mine = (await events_of(home))[-1]["response"]
+    mine = (await streamed(home))[-1]["response"]
     unknown = "resp_" + "0" * 32
     item_id, no_item = mine["output"][0]["id"], "msg_" + "0" * 36
     theirs = {"authorization": f"Bearer {await foreign_token(home)}"}
@@ -310,7 +311,7 @@ async def test_c20_a_client_that_leaves_takes_its_call_to_the_provider_with_it(h
     async with asked(home, {**ASKED, "stream": True}) as response:
         await response.content.readany()
     assert await PROVIDER.exchanges[number].ended() is Ending.CLIENT_DISCONNECTED
-    waiting = asyncio.create_task(events_of(home))
+    waiting = asyncio.create_task(streamed(home))
     silent = await PROVIDER.exchange(number + 1)
     waiting.cancel()
     assert await silent.ended() is Ending.CLIENT_DISCONNECTED
@@ -337,5 +338,5 @@ async def test_c27_a_body_of_a_megabyte_and_a_stream_of_ten_pass_whole(home: Hou
 
 async def test_c27_a_response_of_ten_megabytes_passes_whole(home: House) -> None:
     PROVIDER.enqueue(scripts.answer(like=Answer(text="x" * (10 * MEGABYTE), pieces=400)))
-    events = await events_of(home, input="y" * MEGABYTE, store=False)
+    events = await streamed(home, input="y" * MEGABYTE, store=False)
     assert len(events[-1]["response"]["output"][0]["content"][0]["text"]) == 10 * MEGABYTE

@@ -1,14 +1,6 @@
-"""The content of an answer, and its two shapes on the wire in every format: one body, or the events of a stream."""
+"""The content of an answer, in no format."""
 
 from dataclasses import dataclass
-
-from devstack.provider.formats import WRITERS
-from devstack.provider.formats.chat import DONE
-from devstack.provider.http import Request
-from devstack.provider.identity import Identity
-from devstack.provider.payload import JsonObject, encode, sse
-
-__all__ = ["DONE", "Answer", "JsonObject", "ToolCall", "Usage", "encode", "sse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +63,3 @@ class Answer:
     def state(self) -> str | None:
         """The state that goes with the thoughts: a provider that thinks aloud always has one."""
         return self.reasoning_state or (None if self.reasoning is None else "thoughts")
-
-    def completion(self, request: Request, identity: Identity) -> bytes:
-        """The body of an answer that is not streamed."""
-        return encode(WRITERS[request.format].whole(self, request, identity))
-
-    def events(self, request: Request, identity: Identity) -> list[bytes]:
-        """The stream's events in order; the last one is the format's end mark (`[DONE]`, `response.completed` …)."""
-        return WRITERS[request.format].events(self, request, identity)

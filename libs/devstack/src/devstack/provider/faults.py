@@ -16,6 +16,7 @@ from devstack.provider.identity import Identity
 from devstack.provider.payload import JsonObject, encode, sse
 from devstack.provider.script import Close, Hang, Pause, Reset, Script, Step, Steps, Write
 from devstack.provider.scripts import answer, error_body, stream, stream_head
+from devstack.provider.writing import body_of, events_of
 
 _ANSWER = Answer()
 _JSON = ("Content-Type", "application/json")
@@ -59,7 +60,7 @@ def end_without_done(*, events: int | None = None) -> Script:
     """A body that ends well-formed but without `[DONE]`; with `events`, also without finish reason and usage."""
 
     def play(request: Request, identity: Identity) -> Steps:
-        *pieces, _ = _ANSWER.events(request, identity)
+        *pieces, _ = events_of(_ANSWER, request, identity)
         yield from stream(pieces if events is None else pieces[:events], identity)
 
     return Script("end_without_done", play)
@@ -99,7 +100,7 @@ def error_in_stream(*, events: int = 3, is_named: bool = False) -> Script:
 
     def play(request: Request, identity: Identity) -> Steps:
         errors = WRITERS[request.format].error_events(identity, "The server had an error.", is_named=is_named)
-        yield from stream([*_ANSWER.events(request, identity)[:events], *errors], identity)
+        yield from stream([*events_of(_ANSWER, request, identity)[:events], *errors], identity)
 
     return Script("error_in_stream", play)
 
@@ -140,7 +141,7 @@ def gzipped(text: str = "compressed") -> Script:
         encoding = ("Content-Encoding", "gzip")
         content = Answer(text=text)
         if not request.is_streamed:
-            body = gzip.compress(content.completion(request, identity))
+            body = gzip.compress(body_of(content, request, identity))
             yield Write(whole(200, [_JSON, encoding, *identity.headers()], body))
             return
         headers = [
@@ -150,7 +151,7 @@ def gzipped(text: str = "compressed") -> Script:
             *identity.headers(),
         ]
         yield Write(head(200, headers))
-        for event in content.events(request, identity):
+        for event in events_of(content, request, identity):
             yield Write(framed(gzip.compress(event)))  # members of one gzip file may follow each other
         yield Write(LAST_FRAME)
 
@@ -192,7 +193,7 @@ def usage_in_every_chunk() -> Script:
         if request.format not in _CHUNKED:
             yield from answer(like=_ANSWER).play(request, identity)
             return
-        events = [event for event in _ANSWER.events(request, identity) if event != DONE]
+        events = [event for event in events_of(_ANSWER, request, identity) if event != DONE]
         pieces = [
             event[:-3] + b',"usage":' + encode(usage_payload(Usage(12, place, 12 + place), identity)) + b"}\n\n"
             for place, event in enumerate(events)
@@ -226,7 +227,7 @@ def comments(text: str = "kept alive") -> Script:
 
     def play(request: Request, identity: Identity) -> Steps:
         pieces = [b": keep-alive\n\n"]
-        for place, event in enumerate(Answer(text=text).events(request, identity)):
+        for place, event in enumerate(events_of(Answer(text=text), request, identity)):
             pieces += [b":\n\nid: %d\nretry: 3000\n" % place + event.replace(b"data: ", b"data:", 1), b"\n\n"]
         yield from stream(pieces, identity)
 
@@ -237,8 +238,8 @@ def data_after_done() -> Script:
     """More content after `[DONE]`, which nobody must see."""
 
     def play(request: Request, identity: Identity) -> Steps:
-        late = Answer(text="AFTER-DONE").events(request, identity)
-        yield from stream([*_ANSWER.events(request, identity), *late], identity)
+        late = events_of(Answer(text="AFTER-DONE"), request, identity)
+        yield from stream([*events_of(_ANSWER, request, identity), *late], identity)
 
     return Script("data_after_done", play)
 
@@ -258,10 +259,10 @@ def invalid_json(*, events: int = 3) -> Script:
 
     def play(request: Request, identity: Identity) -> Steps:
         if not request.is_streamed:
-            body = _ANSWER.completion(request, identity)
+            body = body_of(_ANSWER, request, identity)
             yield Write(whole(200, [_JSON, *identity.headers()], body[: len(body) // 2]))
             return
-        pieces = _ANSWER.events(request, identity)
+        pieces = events_of(_ANSWER, request, identity)
         pieces.insert(events, WRITERS[request.format].BROKEN)
         yield from stream(pieces, identity)
 
@@ -292,7 +293,7 @@ def _rewritten(name: str, content: Answer, rewrite: Callable[[bytes], list[bytes
 
     def play(request: Request, identity: Identity) -> Steps:
         if request.is_streamed:
-            yield from stream(rewrite(b"".join(content.events(request, identity))), identity)
+            yield from stream(rewrite(b"".join(events_of(content, request, identity))), identity)
         else:
             yield from answer(like=content).play(request, identity)
 
@@ -303,10 +304,10 @@ def _cut(name: str, events: int, last: Step) -> Script:
     def play(request: Request, identity: Identity) -> Steps:
         if request.is_streamed:
             yield Write(stream_head(identity))
-            for event in _ANSWER.events(request, identity)[:events]:
+            for event in events_of(_ANSWER, request, identity)[:events]:
                 yield Write(framed(event))
         else:
-            data = whole(200, [_JSON, *identity.headers()], _ANSWER.completion(request, identity))
+            data = whole(200, [_JSON, *identity.headers()], body_of(_ANSWER, request, identity))
             yield Write(data[: len(data) - 100])
         yield last
 

@@ -10,6 +10,7 @@ from devstack.provider.http import LAST_FRAME, Request, framed, head, whole
 from devstack.provider.identity import Identity
 from devstack.provider.payload import JsonObject, encode
 from devstack.provider.script import Pause, Script, Steps, Write
+from devstack.provider.writing import body_of, events_of
 
 _JSON = ("Content-Type", "application/json")
 _SSE = [("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")]
@@ -50,9 +51,9 @@ def answer(
     def play(request: Request, identity: Identity) -> Steps:
         yield from _delay(delay_seconds)
         if request.is_streamed:
-            yield from stream(content.events(request, identity), identity, interval_seconds=interval_seconds)
+            yield from stream(events_of(content, request, identity), identity, interval_seconds=interval_seconds)
         else:
-            yield Write(whole(200, [_JSON, *identity.headers()], content.completion(request, identity)))
+            yield Write(whole(200, [_JSON, *identity.headers()], body_of(content, request, identity)))
 
     return Script("answer", play)
 

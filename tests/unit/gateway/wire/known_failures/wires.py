@@ -15,6 +15,7 @@ from uuid import UUID
 from devstack.provider import Answer, Identity
 from devstack.provider.http import Request
 from devstack.provider.strictness import Rules, complaints
+from devstack.provider.writing import body_of, events_of
 from gateway.turns import ToolCall, ToolCallIds
 from gateway.wire import lane as wire
 from gateway.wire.chat.decode import from_chat_request
@@ -130,7 +131,7 @@ class Wires:
         """The body of an answer that is not streamed."""
         self.requests += 1
         lane, request = self._opened(body, chat=chat)
-        lane.answer.take((answer or Answer()).completion(request, self._identity))
+        lane.answer.take(body_of((answer or Answer()), request, self._identity))
         raw = lane.answer.finish()
         assert BRAND.lower() not in raw.decode().lower()
         found: Json = json.loads(raw)
@@ -144,7 +145,7 @@ class Wires:
         self, body: Json, answer: Answer, *, chat: bool, spoil: Spoil, cut: Callable[[bytes], Iterator[bytes]]
     ) -> Told:
         lane, request = self._opened(body, chat=chat)
-        raw = b"".join(spoil(answer.events(request, self._identity)))
+        raw = b"".join(spoil(events_of(answer, request, self._identity)))
         sent = [lane.answer.feed(read) for read in cut(raw)]
         sent.append(lane.answer.end())
         if lane.answer.failure is None:

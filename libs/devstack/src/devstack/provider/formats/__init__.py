@@ -1,16 +1,12 @@
 """How an answer and an error inside a stream are written, in each wire format."""
 
-from __future__ import annotations
+from typing import Protocol
 
-from typing import TYPE_CHECKING, Protocol
-
+from devstack.provider.answers import Answer
 from devstack.provider.formats import anthropic, chat, completions, responses
 from devstack.provider.http import Format, Request
 from devstack.provider.identity import Identity
 from devstack.provider.payload import JsonObject
-
-if TYPE_CHECKING:
-    from devstack.provider.answers import Answer
 
 
 class Writer(Protocol):

@@ -1,17 +1,12 @@
 """Anthropic's Messages: one `message`, or its events. A refusal is text that ends with the stop reason `refusal`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from devstack.provider.answers import Answer, ToolCall
 from devstack.provider.http import Request
 from devstack.provider.identity import Identity
 from devstack.provider.payload import JsonObject, named_sse, pieces
-
-if TYPE_CHECKING:
-    from devstack.provider.answers import Answer, ToolCall
 
 BROKEN = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"del\n\n'
 _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}

@@ -1,18 +1,13 @@
 """Chat completions: one `chat.completion`, or its chunks."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from devstack.provider.answers import Answer, ToolCall, Usage
 from devstack.provider.http import Request
 from devstack.provider.identity import Identity
 from devstack.provider.offers import offer_named, offers
 from devstack.provider.payload import JsonObject, pieces, sse
-
-if TYPE_CHECKING:
-    from devstack.provider.answers import Answer, ToolCall, Usage
 
 CREATED = 1_700_000_000
 DONE = b"data: [DONE]\n\n"

@@ -1,16 +1,10 @@
 """Plain completions: one `text_completion`, or its chunks. Tool calls, reasoning and refusals have no place here."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from devstack.provider.answers import Answer
 from devstack.provider.formats.chat import CREATED, DONE, choice_count, error_body, error_events, usage_payload
 from devstack.provider.http import Request
 from devstack.provider.identity import Identity
 from devstack.provider.payload import JsonObject, pieces, sse
-
-if TYPE_CHECKING:
-    from devstack.provider.answers import Answer
 
 __all__ = ["BROKEN", "error_body", "error_events", "events", "whole"]
 

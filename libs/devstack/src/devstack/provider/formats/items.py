@@ -1,18 +1,13 @@
 """The output items of the Responses API, and the events with which each one is built up in a stream."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from devstack.provider.answers import Answer, ToolCall
 from devstack.provider.http import Request
 from devstack.provider.identity import Identity
 from devstack.provider.offers import Offer, offer_named, offers
 from devstack.provider.payload import JsonObject, objects, pieces, text_at
-
-if TYPE_CHECKING:
-    from devstack.provider.answers import Answer, ToolCall
 
 # The field that deltas fill, and the name of their events, by the type of item.
 _STREAMED = {

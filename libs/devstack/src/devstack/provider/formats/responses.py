@@ -4,19 +4,14 @@ As there, a reasoning item has its `encrypted_content` only when the request inc
 yet the whole: only `done` counts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from devstack.provider.answers import Answer, Usage
 from devstack.provider.formats.chat import CREATED, error_body
 from devstack.provider.formats.items import item_events, output_items
 from devstack.provider.http import Request
 from devstack.provider.identity import Identity
 from devstack.provider.payload import JsonObject, named_sse, object_at
-
-if TYPE_CHECKING:
-    from devstack.provider.answers import Answer, Usage
 
 __all__ = ["BROKEN", "error_body", "error_events", "events", "whole"]
 

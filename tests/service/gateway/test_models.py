@@ -1,10 +1,13 @@
 """The aliases that can be asked for, over HTTP."""
 
+from pathlib import Path
+
 import openai
 import pytest
 
 from devstack.pytest_plugin import FreshDatabase
 from gateway.auth import USAGE_READ
+from tests.service.gateway.chat_house import house, target
 from tests.service.gateway.gateway_process import Gateway
 
 SEVEN = [
@@ -70,3 +73,25 @@ async def test_the_openai_client_reads_models_and_understands_our_errors(
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
     assert unknown.value.request_id == unknown.value.response.headers["x-request-id"]
     assert refused.value.code == "invalid_api_key"
+
+
+async def test_the_windows_are_those_of_the_smallest_target_and_codex_reads_them(
+    fresh_database: FreshDatabase, nats_url: str, tmp_path: Path
+) -> None:
+    targets = {
+        "large": target("http://127.0.0.1:1/v1", "large", context_window=200_000),
+        "small": target("http://127.0.0.1:1/v1", "small", context_window=32_768, dialect={"takes_images": False}),
+    }
+    async with house(nats_url, fresh_database, tmp_path, targets) as home:
+        headers = {"authorization": f"Bearer {home.token}"}
+        found = {}
+        for path in ("models", "models?client_version=0.169.0", "codex/model-catalog", "models/smart-route"):
+            async with home.session.get(f"{home.base_url}/{path}", headers=headers) as response:
+                found[path] = await response.json()
+    model = found["models/smart-route"]
+    assert (model["context_window"], model["input_modalities"], model["plan"]) == (32_768, ["text", "image"], "plus")
+    assert model["capabilities"]["tools"] is True
+    catalog = found["codex/model-catalog"]["models"]
+    assert {entry["slug"]: entry["context_window"] for entry in catalog} == dict.fromkeys(SEVEN, 32_768)
+    assert found["models"]["models"] is None
+    assert found["models?client_version=0.169.0"]["models"] == catalog

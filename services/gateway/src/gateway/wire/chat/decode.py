@@ -20,14 +20,13 @@ What has no effect is named in the response header `x-smartroute-ignored`. A ref
 for targets of other formats are read whole in `prompt`, with a table of their own.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from gateway.wire.body import is_null, read_body, shown_in_header
 from gateway.wire.chat.models import AskedChat, AskedMessage
-from gateway.wire.depth import is_deeper_than
 from gateway.wire.lane import UnusableRequest
 
 MAX_DEPTH = 64
@@ -73,12 +72,7 @@ _FORWARDED = frozenset(
         "chat_template_kwargs",
     }
 )
-# Names that are safe in a header, and few enough to fit.
-_PRINTABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MAX_NAMES = 20
-_FAULT_PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
-_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _read_chat = msgspec.json.Decoder(AskedChat)
 
 
@@ -111,14 +105,14 @@ class ChatRequest:
 
 def from_chat_request(body: bytes) -> ChatRequest:
     """Raises `UnusableRequest`."""
-    chat, fields = _parsed(body)
+    chat, fields = read_body(body, _read_chat, max_depth=MAX_DEPTH)
     for name, advice in _REFUSED.items():
-        if name in fields and not _is_null(fields[name]):
+        if name in fields and not is_null(fields[name]):
             raise UnusableRequest(f"`{name}` is not supported. {advice}", code="unsupported_parameter", param=name)
     roles = tuple([message.role for message in chat.messages])
     _check_roles(roles)
     _check_counts(chat)
-    forwarded = {name: raw for name, raw in fields.items() if name in _FORWARDED and not _is_null(raw)}
+    forwarded = {name: raw for name, raw in fields.items() if name in _FORWARDED and not is_null(raw)}
     return ChatRequest(
         model=chat.model,
         is_stream=bool(chat.stream),
@@ -131,38 +125,6 @@ def from_chat_request(body: bytes) -> ChatRequest:
         answered_calls=_answered_calls(chat.messages),
         session_key=chat.prompt_cache_key or None,
     )
-
-
-def _parsed(body: bytes) -> tuple[AskedChat, dict[str, msgspec.Raw]]:
-    try:
-        body.decode()  # the parser does not look into the strings that it skips
-        fields = _read_fields.decode(body)
-        if is_deeper_than(MAX_DEPTH, body):
-            raise RecursionError
-        return _read_chat.decode(body), fields
-    except msgspec.ValidationError as exc:
-        raise fault(str(exc)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UnusableRequest("The body is not valid JSON in UTF-8.", code="invalid_json") from None
-    except RecursionError:
-        raise UnusableRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", code="invalid_json") from None
-
-
-def _is_null(raw: msgspec.Raw) -> bool:
-    return bytes(memoryview(raw)[:5]) == b"null"
-
-
-def fault(text: str) -> UnusableRequest:
-    """What msgspec says names types and the place, never a value."""
-    place = _FAULT_PLACE.search(text)
-    if place is not None:
-        fault, param = text[: place.start()], place.group(1)
-        return UnusableRequest(f"{fault} at `{param}`.", code="invalid_value", param=param)
-    missing = re.fullmatch(r"Object missing required field `(\w+)`", text)
-    if missing is not None:
-        name = missing.group(1)
-        return UnusableRequest(f"`{name}` is required.", code="missing_required_parameter", param=name)
-    return UnusableRequest(f"The body must be a JSON object: {text}.", code="invalid_value")
 
 
 def _check_roles(roles: Sequence[str]) -> None:
@@ -188,7 +150,7 @@ def _check_counts(chat: AskedChat) -> None:
 
 def _ignored(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...]:
     names = (name for name in fields if name not in _FORWARDED and name not in _OURS and name not in _REFUSED)
-    return tuple(name for name in names if _PRINTABLE_NAME.fullmatch(name))[:_MAX_NAMES]
+    return shown_in_header(names)
 
 
 def _answered_calls(messages: Sequence[AskedMessage]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gateway.wire.body import fault
 from gateway.wire.canonical import (
     File,
     Image,
@@ -39,7 +40,7 @@ from gateway.wire.canonical import (
     ToolChoice,
     ToolResult,
 )
-from gateway.wire.chat.decode import ChatRequest, fault
+from gateway.wire.chat.decode import ChatRequest
 from gateway.wire.chat.models import (
     AskedFile,
     AskedFormat,

@@ -18,16 +18,14 @@
 What has no effect is named in the response header `x-smartroute-ignored`. A refused field is a 400 naming it.
 """
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from gateway.wire.body import NOT_JSON, is_null, read_body, shown_in_header
 from gateway.wire.canonical import Message, Prompt, Sampling, Text
-from gateway.wire.chat.decode import fault
 from gateway.wire.completions.models import AskedCompletion
-from gateway.wire.depth import is_deeper_than
 from gateway.wire.lane import UnusableRequest
 
 MAX_DEPTH = 64
@@ -46,12 +44,7 @@ _FORWARDED = UNTRANSLATED | {
     "seed",
     "stop",
 }
-# Names that are safe in a header, and few enough to fit.
-_PRINTABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MAX_NAMES = 20
-_NOT_JSON = "The body is not valid JSON in UTF-8."
 
-_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _read_completion = msgspec.json.Decoder(AskedCompletion)
 _read_text = msgspec.json.Decoder(str)
 
@@ -88,7 +81,7 @@ class CompletionsRequest:
 
 def from_completions_request(body: bytes) -> CompletionsRequest:
     """Raises `UnusableRequest`."""
-    asked, fields = _parsed(body)
+    asked, fields = read_body(body, _read_completion, max_depth=MAX_DEPTH)
     prompt = _only_prompt(asked.prompt)
     for name, count in (("n", asked.n), ("best_of", asked.best_of)):
         if count not in {None, 1}:
@@ -101,8 +94,8 @@ def from_completions_request(body: bytes) -> CompletionsRequest:
         suffix=asked.suffix or None,
         max_output_tokens=asked.max_tokens,
         sampling=_sampling(asked),
-        forwarded={name: raw for name, raw in fields.items() if name in _FORWARDED and not _is_null(raw)},
-        ignored=_named(name for name in fields if name not in _FORWARDED and name not in _OURS),
+        forwarded={name: raw for name, raw in fields.items() if name in _FORWARDED and not is_null(raw)},
+        ignored=shown_in_header(name for name in fields if name not in _FORWARDED and name not in _OURS),
         echo=prompt if asked.echo else "",
     )
 
@@ -116,21 +109,6 @@ def to_prompt(request: CompletionsRequest) -> Prompt:
     )
 
 
-def _parsed(body: bytes) -> tuple[AskedCompletion, dict[str, msgspec.Raw]]:
-    try:
-        body.decode()  # the parser does not look into the strings that it skips
-        fields = _read_fields.decode(body)
-        if is_deeper_than(MAX_DEPTH, body):
-            raise RecursionError
-        return _read_completion.decode(body), fields
-    except msgspec.ValidationError as exc:
-        raise fault(str(exc)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UnusableRequest(_NOT_JSON, code="invalid_json") from None
-    except RecursionError:
-        raise UnusableRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", code="invalid_json") from None
-
-
 def _only_prompt(prompt: str | Sequence[msgspec.Raw]) -> str:
     if isinstance(prompt, str):
         return prompt
@@ -140,7 +118,7 @@ def _only_prompt(prompt: str | Sequence[msgspec.Raw]) -> str:
     except msgspec.ValidationError:
         raise _unsupported("`prompt` must be text: token ids belong to one model.", "prompt") from None
     except msgspec.DecodeError:
-        raise UnusableRequest(_NOT_JSON, code="invalid_json") from None
+        raise UnusableRequest(NOT_JSON, code="invalid_json") from None
     except ValueError:
         raise _unsupported("`prompt` must be one string, or a list of exactly one.", "prompt") from None
 
@@ -159,11 +137,3 @@ def _sampling(asked: AskedCompletion) -> Sampling:
         seed=asked.seed,
         stop=tuple([text for text in stop if text]),
     )
-
-
-def _named(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple([name for name in names if _PRINTABLE_NAME.fullmatch(name)][:_MAX_NAMES])
-
-
-def _is_null(raw: msgspec.Raw) -> bool:
-    return bytes(memoryview(raw)[:5]) == b"null"

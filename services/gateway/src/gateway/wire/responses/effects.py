@@ -1,9 +1,9 @@
 """What of a request has no effect: with no target at all, or with none of another format."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.wire.body import shown_in_header
 from gateway.wire.responses import conversation, declared, faults
 from gateway.wire.responses.models import AskedResponse
 from gateway.wire.responses.request import ResponsesRequest
@@ -29,9 +29,6 @@ _OWN_FORMAT = frozenset(
     }
 )
 _KNOWN = frozenset(AskedResponse.__struct_fields__) - _IDLE | _OWN_FORMAT
-# Names that are safe in a header, and few enough to fit.
-_PRINTABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MAX_NAMES = 20
 
 
 def ignored(fields: Mapping[str, Any], asked: AskedResponse) -> tuple[str, ...]:
@@ -41,13 +38,13 @@ def ignored(fields: Mapping[str, Any], asked: AskedResponse) -> tuple[str, ...]:
         names.append("service_tier")
     if asked.stream_options and asked.stream_options.include_obfuscation:
         names.append("stream_options")
-    return _shown(names)
+    return shown_in_header(names)
 
 
 def lost_in_crossing(request: ResponsesRequest) -> tuple[str, ...]:
     """What has no effect with a target of another format: hosted tools are named `tools.<type>`, and so on."""
     asked = faults.read(request.raw, AskedResponse)
-    return _shown([*_lost_fields(request, asked), *_lost_items(request), *_lost_tools(request, asked)])
+    return shown_in_header([*_lost_fields(request, asked), *_lost_items(request), *_lost_tools(request, asked)])
 
 
 def _lost_fields(request: ResponsesRequest, asked: AskedResponse) -> Iterator[str]:
@@ -73,7 +70,3 @@ def _lost_tools(request: ResponsesRequest, asked: AskedResponse) -> Iterator[str
         conversation.tools_in(item, at=request.place_of(place)) for place, item in enumerate(request.input_items)
     ]
     yield from (f"tools.{kind}" for found in brought for kind in found.ignored)
-
-
-def _shown(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for name in names if _PRINTABLE_NAME.fullmatch(name)))[:_MAX_NAMES]

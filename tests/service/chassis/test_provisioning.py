@@ -14,7 +14,7 @@ async def test_a_stream_is_made_as_declared(nats_url: str, stream: streams.Strea
     async with connect(nats_url, name="test", instance="test") as bus:
         found = (await bus.client.jsm().stream_info(stream.name)).config
     assert found.subjects == list(stream.subjects)
-    assert (found.storage, found.discard) == (StorageType.FILE, DiscardPolicy.NEW)
+    assert (found.storage, found.discard) == (StorageType.FILE, DiscardPolicy(stream.discard))
     assert (found.max_bytes, found.max_age) == (stream.max_bytes, stream.max_age_seconds)
     assert found.duplicate_window == stream.duplicate_window_seconds
 
@@ -28,6 +28,18 @@ async def test_a_durable_is_made_as_declared_and_never_drops_a_message_by_itself
     assert (found.filter_subject, found.ack_policy) == (durable.subject, AckPolicy.EXPLICIT)
     assert (found.ack_wait, found.max_ack_pending) == (durable.ack_wait_seconds, durable.max_ack_pending)
     assert found.max_deliver == -1
+
+
+@pytest.mark.parametrize("bucket", streams.BUCKETS, ids=lambda bucket: bucket.name)
+async def test_a_bucket_is_made_as_declared(nats_url: str, bucket: streams.Bucket) -> None:
+    async with connect(nats_url, name="test", instance="test") as bus:
+        found = (await bus.client.jsm().stream_info(f"KV_{bucket.name}")).config
+    assert found.subjects == [f"$KV.{bucket.name}.>"]
+    assert (found.max_bytes, found.max_age, found.max_msgs_per_subject) == (
+        bucket.max_bytes,
+        bucket.max_age_seconds,
+        1,
+    )
 
 
 async def test_provisioning_again_keeps_messages_and_the_place_of_every_durable(nats_url: str) -> None:

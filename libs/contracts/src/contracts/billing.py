@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from contracts import streams
 from contracts.endpoint import Event, Message, Rpc
 from contracts.failures import Failure
-from contracts.gateway import Timings, TokenUsage, WindowAfter
+from contracts.gateway import RouteTaken, Timings, TokenUsage, WindowAfter
 from contracts.outcomes import Outcome
 
 
@@ -93,6 +93,7 @@ class Receipt(Message):
     ledger_sequence: int
     ledger_hash: str
     recorded_at: datetime
+    route: RouteTaken | None = None
 
 
 class NoReceipt(Message):

@@ -35,7 +35,8 @@ class Rpc(Generic[RequestT, ReplyT]):
 class Event(Generic[PayloadT]):
     """A subject that is told and kept in a JetStream stream, as a CloudEvents 1.0 JSON message.
 
-    The first token of the subject is the service that tells it; `also_told_by` are others that do.
+    The first token of the subject is the service that tells it; `also_told_by` are others that do. `is_for_staff`: no
+    service consumes it, commands read the stream.
     """
 
     subject: str
@@ -43,6 +44,7 @@ class Event(Generic[PayloadT]):
     payload: type[PayloadT]
     description: str
     also_told_by: tuple[str, ...] = ()
+    is_for_staff: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from contracts import streams
 from contracts.endpoint import Event, Message, Signal
 from contracts.outcomes import Outcome
+from contracts.router import RequestClass, Route
 
 
 class TokenUsage(Message):
@@ -45,6 +48,16 @@ class WindowAfter(Message):
     used: int
     remaining: int | None
     resets_at: datetime
+
+
+class RouteTaken(Message):
+    """Which way a request went, in words that name no provider. `target` of `of` is the place of who answered last in
+    the order of the plan; `hedges` are calls beside a silent first one."""
+
+    route: Route
+    target: int | None
+    of: int
+    hedges: int = 0
 
 
 class RequestSettled(Message):
@@ -86,6 +99,7 @@ class RequestSettled(Message):
     cost: Cost | None = None
     settled_by: str = ""
     ended_as: Outcome | None = None
+    route: RouteTaken | None = None
 
     @property
     def prompts(self) -> int:
@@ -133,10 +147,17 @@ TOKEN_REVOKED: Signal[TokenRevoked] = Signal(
 )
 
 
+QualityFault = Literal["invalid_arguments", "invalid_schema", "empty", "truncated", "filtered", "broken", "resubmitted"]
+"""What is objectively wrong with an answer: arguments of a tool call that are no JSON, structured output that is not,
+nothing said, cut off by its length or a filter, broken off, asked again within a minute."""
+
+
 class AttemptFinished(Message):
     """How one call of an upstream target went, as far as the target is to blame for it.
 
-    `affinity` are the keys that the request was chosen by, and the turn that it belongs to.
+    `affinity` are the keys that the request was chosen by, and the turn that it belongs to. `request_class` and `fault`
+    are what outcomes are learnt from: an answer without a fault is a good one; None for `request_class`: nothing is
+    learnt from it.
     """
 
     target: str
@@ -145,18 +166,49 @@ class AttemptFinished(Message):
     retry_after_seconds: float | None = None
     first_byte_ms: float | None = None
     affinity: tuple[str, ...] = ()
+    request_class: RequestClass | None = None
+    fault: QualityFault | None = None
+
+
+class FirstByte(Message):
+    """A target began to answer after `seconds`, or was given up after as long without a word (`is_censored`).
+
+    `bucket` is what the router called this kind of request.
+    """
+
+    target: str
+    bucket: int
+    seconds: float
+    is_censored: bool = False
+
+
+class TargetLoad(Message):
+    """The calls of one target that a gateway has open: all, those without a first byte, and the age in seconds of the
+    oldest of these by bucket. `started` were begun since the report before."""
+
+    target: str
+    in_flight: int
+    waiting: int
+    oldest_seconds: dict[int, float] = Field(default_factory=dict)
+    started: int = 0
 
 
 class AttemptsFinished(Message):
-    """Attempts that one gateway saw end in the last moments."""
+    """What one gateway saw of upstream targets in the last moments: attempts that ended, first bytes, and its load now.
+
+    `loads` has every target with open calls, and those that had some in the report before; a gateway with open calls
+    reports at least once a second. None: a gateway that does not tell them.
+    """
 
     gateway: str
     attempts: tuple[AttemptFinished, ...]
+    first_bytes: tuple[FirstByte, ...] = ()
+    loads: tuple[TargetLoad, ...] | None = None
 
 
 ATTEMPTS_FINISHED: Signal[AttemptsFinished] = Signal(
     subject="gateway.v1.attempts_finished",
     payload=AttemptsFinished,
-    description="Results of upstream calls, batched; every router replica folds those of all gateways.",
+    description="Upstream calls as they go, batched; every router replica folds those of all gateways.",
     heard_by=("router",),
 )

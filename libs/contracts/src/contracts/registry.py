@@ -6,7 +6,7 @@ from contracts.billing import PROMPTS_GRANTED, READ_RECEIPT, SUBSCRIPTION_CHANGE
 from contracts.endpoint import Event, Rpc, Signal
 from contracts.gateway import ACCOUNT_OPENED, ATTEMPTS_FINISHED, REQUEST_SETTLED, TOKEN_REVOKED
 from contracts.quota import BLOCK_TOKEN, READ_BOOKS, READ_USAGE, RENEW, RESERVE, SUSPEND_ACCOUNT
-from contracts.router import CHOOSE, DESCRIBE
+from contracts.router import CHOOSE, DESCRIBE, REQUESTS_ROUTED, TAKE_OVER
 
 RPCS: tuple[Rpc[Any, Any], ...] = (
     RESERVE,
@@ -17,7 +17,14 @@ RPCS: tuple[Rpc[Any, Any], ...] = (
     READ_BOOKS,
     CHOOSE,
     DESCRIBE,
+    TAKE_OVER,
     READ_RECEIPT,
 )
-EVENTS: tuple[Event[Any], ...] = (REQUEST_SETTLED, ACCOUNT_OPENED, SUBSCRIPTION_CHANGED, PROMPTS_GRANTED)
+EVENTS: tuple[Event[Any], ...] = (
+    REQUEST_SETTLED,
+    ACCOUNT_OPENED,
+    SUBSCRIPTION_CHANGED,
+    PROMPTS_GRANTED,
+    REQUESTS_ROUTED,
+)
 SIGNALS: tuple[Signal[Any], ...] = (ATTEMPTS_FINISHED, TOKEN_REVOKED)

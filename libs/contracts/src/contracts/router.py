@@ -1,26 +1,99 @@
-"""What the router is asked: where a request should go."""
+"""What the router is asked: where a request should go, and why it went there."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 
-from contracts.endpoint import Message, Rpc
+from contracts import streams
+from contracts.endpoint import Event, Message, Rpc
 from contracts.failures import Failure
+
+RequestClass = Literal[
+    "tools",
+    "images",
+    "long_context",
+    "choice",
+    "code",
+    "maths",
+    "translation",
+    "summary",
+    "extraction",
+    "other_language",
+    "chat",
+    "unknown",
+]
+"""What a request is about, by cheap rules: what outcomes are learnt by. `unknown`: nobody has looked."""
+
+Need = Literal["tools", "parallel_calls", "images", "schema"]
+"""What a request cannot do without, and some targets do not have."""
+
+Lock = Literal["none", "model", "target"]
+"""What must not change: nothing, the model (it is in the middle of its tool calls), the target (it holds its state)."""
+
+Tier = Literal["light", "strong"]
+"""The two tiers of a profile: the cheaper targets, and those that the strong budget pays for."""
+
+Rule = Literal[
+    "provider_state",
+    "tool_loop",
+    "capability",
+    "single_tier",
+    "budget",
+    "session",
+    "class_outcomes",
+    "difficulty",
+    "balance",
+    "last_plan",
+]
+"""What decided the tier, the strongest first.
+
+`provider_state`, `tool_loop`: the target or model that has begun goes on. `capability`: only one tier has targets that
+can take the request. `single_tier`: the profile has one tier. `budget`: it is 0 or 1. `session`: the session's tier is
+kept. `class_outcomes`: what was learnt of requests of this class. `difficulty`: the estimate for this prompt.
+`balance`: nothing is known of the prompt, and the budget alone decides. `last_plan`: the router was silent, and the
+gateway went by the last answer for such requests.
+"""
+
+Placement = Literal["order", "pinned", "probe", "affinity", "cost"]
+"""How the first target was found in its tier: the configured order, what served before, one that is tried again after
+its failures, the place of the session, the lowest cost."""
+
+
+class Features(Message):
+    """What routing may know of a request: counts, kinds and one estimate, never text.
+
+    `difficulty` is the estimated probability, 0 to 1, that a light model fails; None: nothing to estimate it from.
+    `input_tokens` is a careful estimate (bytes ÷ 3), `output_tokens` the cap that was asked for. `is_reasoning`: it
+    asks for thoughts, so its first byte takes longer.
+    """
+
+    request_class: RequestClass = "unknown"
+    difficulty: float | None = None
+    input_tokens: int = 0
+    output_tokens: int | None = None
+    needs: tuple[Need, ...] = ()
+    is_reasoning: bool = False
 
 
 class Choose(Message):
     """Choose upstream targets for a request that asks for `alias` under `plan`.
 
-    `affinity` are opaque keys of what the request belongs to, the closest first: its turn, its session. The target that
-    last served one of them comes first again while it is healthy.
+    `affinity` are opaque keys of what the request belongs to, the closest first: its turn, its session. `session` is
+    the last of them when there is one: requests of a session find the same target, so that prompt caches survive.
+    `lock` says what must not change, and `served_by` what the gateway itself remembers of who served it last.
     """
 
     request_id: UUID
     plan: str
     alias: str
     affinity: tuple[str, ...] = ()
+    session: str | None = None
+    features: Features = Features()
+    lock: Lock = "none"
+    served_by: str | None = None
 
 
 class Timeouts(Message):
@@ -89,19 +162,47 @@ class Candidate(Message):
     prices: Prices | None = None
 
 
+class Route(Message):
+    """Why a request goes where it goes, in words that name no provider: customers may be told.
+
+    `candidates` are the targets of the plan, `considered` those of the profile that it was made from.
+    """
+
+    profiles_version: int
+    request_class: RequestClass
+    tier: Tier
+    rule: Rule
+    placement: Placement
+    candidates: int
+    considered: int
+
+
 class Chosen(Message):
-    """The effective alias and its targets, best first; the next one is for when the one before it fails."""
+    """The effective alias and the plan of the request: at most three targets, best first; the next one is for when the
+    one before it fails.
+
+    `first_byte_seconds` is how long each candidate may take to its first byte, in their order; empty: their own
+    time-outs hold. `hedge_after_seconds`: when the second one may be called beside a first one that is silent; None:
+    never. `bucket` is the kind of request that latencies are compared within: attempts are reported with it.
+    """
 
     outcome: Literal["chosen"] = "chosen"
     alias: str
     plans_version: int
     profiles_version: int
     candidates: tuple[Candidate, ...]
+    first_byte_seconds: tuple[float, ...] = ()
+    hedge_after_seconds: float | None = None
+    bucket: int = 0
+    route: Route | None = None
 
 
 class Unroutable(Message):
+    """`no_target`: no target of the profile can take the request, or the one that it is bound to is no more."""
+
     outcome: Literal["unroutable"] = "unroutable"
     reason: Literal["unknown_alias", "unknown_plan", "no_target"]
+    lacks: tuple[Need | Literal["context", "output", "region", "state"], ...] = ()
 
 
 ChooseReply = Chosen | Unroutable | Failure
@@ -151,4 +252,117 @@ DESCRIBE: Rpc[Describe, DescribeReply] = Rpc(
     reply=TypeAdapter(Annotated[DescribeReply, Field(discriminator="outcome")]),
     description="What every alias can do, for the list of models.",
     asked_by=("gateway",),
+)
+
+
+Exclusion = Literal[
+    "tools", "images", "schema", "parallel_calls", "context", "output", "region", "rate", "failing", "locked", "tier"
+]
+"""Why a target was not among the candidates."""
+
+
+class TargetSeen(Message):
+    """A target as a decision saw it: what its cost was made of.
+
+    `latency_seconds` is what a first byte takes, or has been waited for; `success` a moving average; `price` that of
+    the request in the currency of the profile, None when a price is not known.
+    """
+
+    target: str
+    latency_seconds: float
+    waiting: int
+    in_flight: int
+    success: float
+    starts_last_minute: int = 0
+    is_failing: bool = False
+    may_probe: bool = False
+    price: float | None = None
+    cost: float | None = None
+    excluded: Exclusion | None = None
+
+
+class Decision(Message):
+    """One decision with all that it was made from, and no text: enough to explain it, and to decide it again.
+
+    `theta` is the threshold of the profile at that moment, `estimate` what was held against it. `session_tier` and
+    `pinned` are what the replica remembered of the session and of the turn.
+    """
+
+    ask: Choose
+    decided_at: datetime
+    decided_by: str
+    alias: str
+    plans_version: int
+    profiles_version: int
+    route: Route | None
+    order: tuple[str, ...]
+    seen: tuple[TargetSeen, ...]
+    theta: float
+    estimate: float | None = None
+    session_tier: Tier | None = None
+    pinned: str | None = None
+    is_panic: bool = False
+
+
+class RequestsRouted(Message):
+    """Decisions of one replica in the last moments."""
+
+    decisions: tuple[Decision, ...]
+
+
+REQUESTS_ROUTED: Event[RequestsRouted] = Event(
+    subject="router.v1.requests_routed",
+    stream=streams.DECISIONS.name,
+    payload=RequestsRouted,
+    description="Why requests went where they went, for staff: names, scores and health, no text. Kept for days.",
+    is_for_staff=True,
+)
+
+
+class TakeOver(Message):
+    """A replica that starts asks one that runs for what it has learnt."""
+
+    instance: str
+
+
+class KnownPin(Message):
+    """What was served last by which target, `age_seconds` ago. `tier` is that of the decision."""
+
+    key: str
+    target: str
+    age_seconds: float
+
+
+class KnownTarget(Message):
+    """What a replica has learnt of one target. Times are seconds from now; quantiles are by bucket, in seconds."""
+
+    target: str
+    success: float
+    attempts: int
+    failures_in_a_row: int
+    set_aside_for_seconds: float | None
+    period_seconds: float
+    latency_seconds: float | None
+    latency_age_seconds: float
+    quantiles: tuple[tuple[int, float, float, int], ...] = ()
+
+
+class Knowledge(Message):
+    """All that a replica has learnt and that a restart would lose; the newest pins."""
+
+    outcome: Literal["knowledge"] = "knowledge"
+    profiles_version: int
+    targets: tuple[KnownTarget, ...]
+    pins: tuple[KnownPin, ...]
+    thetas: dict[str, float]
+
+
+TakeOverReply = Knowledge | Failure
+
+TAKE_OVER: Rpc[TakeOver, TakeOverReply] = Rpc(
+    subject="router.v1.take_over",
+    request=TakeOver,
+    reply=TypeAdapter(Annotated[TakeOverReply, Field(discriminator="outcome")]),
+    description="What a running replica has learnt of targets and sessions, for one that starts.",
+    asked_by=("router",),
 )

@@ -1,6 +1,7 @@
 """JetStream streams and durable consumers, declared once; `chassis.bus.provision` creates them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 DAY_SECONDS = 86_400
 
@@ -10,13 +11,17 @@ GATHER_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream on file store. Full means refused (`discard: new`): a settlement is never dropped for a newer one."""
+    """A stream on file store. Full means refused (`discard: new`): a settlement is never dropped for a newer one.
+
+    `discard: old` is for what may be forgotten: the newest is kept.
+    """
 
     name: str
     subjects: tuple[str, ...]
     max_bytes: int
     max_age_seconds: int = 0
     duplicate_window_seconds: int = 600
+    discard: Literal["new", "old"] = "new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,33 @@ SUBSCRIPTIONS = Stream(
     "SUBSCRIPTIONS", ("billing.v1.subscription_changed", "billing.v1.prompts_granted"), max_bytes=256 * 1024**2
 )
 DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.v1.>",), max_bytes=256 * 1024**2)
+DECISIONS = Stream(
+    "DECISIONS",
+    ("router.v1.requests_routed",),
+    max_bytes=2 * 1024**3,
+    max_age_seconds=7 * DAY_SECONDS,
+    duplicate_window_seconds=120,
+    discard="old",
+)
 
-STREAMS = (REQUESTS, ACCOUNTS, SUBSCRIPTIONS, DEAD_LETTERS)
+STREAMS = (REQUESTS, ACCOUNTS, SUBSCRIPTIONS, DEAD_LETTERS, DECISIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A JetStream key-value bucket, on file store. `max_age_seconds`: how long a value lives; 0: for ever."""
+
+    name: str
+    max_bytes: int
+    max_age_seconds: float = 0.0
+
+
+# Which replica may try a target that was set aside: one at a time in the whole fleet.
+ROUTER_PROBES = Bucket("router_probes", max_bytes=1024**2, max_age_seconds=10.0)
+# How answers turned out, by class of request and target: counted by all replicas together.
+ROUTER_OUTCOMES = Bucket("router_outcomes", max_bytes=64 * 1024**2)
+
+BUCKETS = (ROUTER_PROBES, ROUTER_OUTCOMES)
 
 QUOTA_REQUESTS = Durable(
     "quota_requests", "REQUESTS", "gateway.v1.request_settled", service="quota", gather_seconds=GATHER_SECONDS

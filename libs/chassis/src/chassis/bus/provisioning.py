@@ -1,4 +1,4 @@
-"""Streams and durable consumers, made or brought up to date from `contracts.streams`.
+"""Streams, durable consumers and buckets, made or brought up to date from `contracts.streams`.
 
 Called by the development stack and by a Job with administrator rights on Kubernetes, never by a service: services
 need no right to create anything, and none depends on which one starts first.
@@ -22,6 +22,8 @@ async def provision(url: str, *, replicas: int = 1) -> None:
             await _provision_stream(client, stream, replicas)
         for durable in streams.DURABLES:
             await _provision_durable(client, durable)
+        for bucket in streams.BUCKETS:
+            await _provision_bucket(client, bucket, replicas)
     finally:
         await client.close()
 
@@ -31,20 +33,44 @@ async def _provision_stream(client: Client, stream: streams.Stream, replicas: in
         name=stream.name,
         subjects=list(stream.subjects),
         storage=StorageType.FILE,
-        discard=DiscardPolicy.NEW,
+        discard=DiscardPolicy(stream.discard),
         max_bytes=stream.max_bytes,
         max_age=stream.max_age_seconds,
         duplicate_window=stream.duplicate_window_seconds,
         num_replicas=replicas,
         allow_direct=True,
     )
+    await _make(client, config)
+
+
+async def _make(client: Client, config: StreamConfig) -> None:
     manager = client.jsm()
     try:
-        await manager.stream_info(stream.name)
+        await manager.stream_info(config.name or "")
     except NotFoundError:
         await manager.add_stream(config)
     else:
         await manager.update_stream(config)
+
+
+async def _provision_bucket(client: Client, bucket: streams.Bucket, replicas: int) -> None:
+    # As NATS ADR-8 lays out a key-value bucket: a stream with one message per key, that takes roll-ups.
+    config = StreamConfig(
+        name=f"KV_{bucket.name}",
+        subjects=[f"$KV.{bucket.name}.>"],
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_msgs_per_subject=1,
+        max_bytes=bucket.max_bytes,
+        max_age=bucket.max_age_seconds,
+        # The server wants the window within the age.
+        duplicate_window=min(bucket.max_age_seconds or 120.0, 120.0),
+        num_replicas=replicas,
+        allow_rollup_hdrs=True,
+        deny_delete=True,
+        allow_direct=True,
+    )
+    await _make(client, config)
 
 
 async def _provision_durable(client: Client, durable: streams.Durable) -> None:

@@ -1,14 +1,18 @@
 """What a provider needs back with the next request (its thoughts, their signatures), opaque for the client in between.
 
 AES-256-GCM (NIST SP 800-38D) under a key derived from the gateway's signing key (HKDF, RFC 5869), so that every replica
-can read it, with account and target as associated data: what one provider said for one customer is never sent to
-another one. The text is `sr1.` and base64url over nonce (12 bytes), ciphertext and tag.
+can read it, with the account as associated data: what one provider said for one customer is never sent to another one.
+The text is `sr2.` and base64url over nonce (12 bytes), ciphertext and tag. Inside, before the state, is the target that
+it came from, padded so that the length does not tell its name: only the gateway can say whose state it is, and it gives
+it to nobody else. What was sealed before (`sr1.`) had account and target as associated data, and is still read.
 """
 
 import base64
 import binascii
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -16,11 +20,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-PREFIX = "sr1."
+PREFIX = "sr2."
+FIRST_PREFIX = "sr1."
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
-_PURPOSE = b"smart-route sealed state v1"
+_PURPOSE = b"smart-route sealed state v2"
+_FIRST_PURPOSE = b"smart-route sealed state v1"
+_NAMING = b"smart-route pseudonyms v1"
+_PSEUDONYM_BYTES = 16
+# The target is written with its length (2 bytes) and filled up to a multiple of this.
+_TARGET_BYTES = 64
+_LENGTH_BYTES = 2
 # For what belongs to no single target: a summary of a conversation.
 ANY_TARGET = "*"
 
@@ -29,31 +40,44 @@ class Sealing:
     """Seals with the key, reads with the key or the previous one."""
 
     def __init__(self, key: bytes, *, previous_key: bytes | None = None) -> None:
-        self._cipher = _cipher(key)
-        self._ciphers = [self._cipher] if previous_key is None else [self._cipher, _cipher(previous_key)]
+        keys = [key] if previous_key is None else [key, previous_key]
+        self._ciphers = [AESGCM(_derived(key, _PURPOSE)) for key in keys]
+        self._first_ciphers = [AESGCM(_derived(key, _FIRST_PURPOSE)) for key in keys]
+        self._naming_key = _derived(key, _NAMING)
 
     def of(self, account_id: UUID, target: str = ANY_TARGET) -> "Seal":
         """The seal of one account and one target (or of none in particular)."""
-        return Seal(self, account_id.bytes + target.encode())
+        return Seal(self, account_id, target)
 
-    def seal(self, state: str, *, associated: bytes) -> str:
+    def seal(self, state: str, *, account_id: UUID, target: str) -> str:
+        """Opaque text, another one each time."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, state.encode(), associated)
+        sealed = nonce + self._ciphers[0].encrypt(nonce, _named(target) + state.encode(), account_id.bytes)
         return PREFIX + base64.urlsafe_b64encode(sealed).decode()
 
-    def unseal(self, sealed: str, *, associated: bytes) -> str | None:
-        if not sealed.startswith(PREFIX):
-            return None
-        try:
-            raw = base64.b64decode(sealed[len(PREFIX) :], altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        for cipher in self._ciphers:
-            try:
-                return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], associated).decode()
-            except (InvalidTag, ValueError):
-                continue
-        return None
+    def unseal(self, sealed: str, *, account_id: UUID, target: str) -> str | None:
+        """The state, if it was sealed for this account and this target."""
+        if sealed.startswith(FIRST_PREFIX):
+            opened = _opened(self._first_ciphers, sealed, account_id.bytes + target.encode())
+            return _text(opened) if opened is not None else None
+        found = self._found(sealed, account_id)
+        return found[1] if found is not None and found[0] == target else None
+
+    def target_of(self, account_id: UUID, sealed: str) -> str | None:
+        """The target that a state of this account came from; None for what belongs to no single one, and for what was
+        sealed before seals told it, for somebody else, or not here."""
+        found = self._found(sealed, account_id)
+        return found[0] if found is not None and found[0] != ANY_TARGET else None
+
+    def pseudonym(self, account_id: UUID, value: bytes) -> str:
+        """32 hexadecimal characters that stand for a value of this account: no other account's are the same, and
+        nobody without the key can try out which value it is."""
+        return blake2b(value, digest_size=_PSEUDONYM_BYTES, key=self._naming_key, salt=account_id.bytes).hexdigest()
+
+    def _found(self, sealed: str, account_id: UUID) -> tuple[str, str] | None:
+        """Target and state."""
+        opened = _opened(self._ciphers, sealed, account_id.bytes) if sealed.startswith(PREFIX) else None
+        return _parted(opened) if opened is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +85,50 @@ class Seal:
     """A `wire.lane.Sealer`."""
 
     sealing: Sealing
-    associated: bytes
+    account_id: UUID
+    target: str
 
     def seal(self, state: str) -> str:
-        return self.sealing.seal(state, associated=self.associated)
+        return self.sealing.seal(state, account_id=self.account_id, target=self.target)
 
     def unseal(self, sealed: str) -> str | None:
         """None for what was not sealed here."""
-        return self.sealing.unseal(sealed, associated=self.associated)
+        return self.sealing.unseal(sealed, account_id=self.account_id, target=self.target)
 
 
-def _cipher(key: bytes) -> AESGCM:
-    return AESGCM(HKDF(SHA256(), _KEY_BYTES, salt=None, info=_PURPOSE).derive(key))
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), _KEY_BYTES, salt=None, info=purpose).derive(key)
+
+
+def _named(target: str) -> bytes:
+    name = target.encode()
+    head = len(name).to_bytes(_LENGTH_BYTES, "big") + name
+    return head + bytes(-len(head) % _TARGET_BYTES)
+
+
+def _parted(opened: bytes) -> tuple[str, str] | None:
+    length = int.from_bytes(opened[:_LENGTH_BYTES], "big")
+    named = _LENGTH_BYTES + length
+    target, state = _text(opened[_LENGTH_BYTES:named]), _text(opened[named + -named % _TARGET_BYTES :])
+    return (target, state) if target is not None and state is not None else None
+
+
+def _opened(ciphers: Sequence[AESGCM], sealed: str, associated: bytes) -> bytes | None:
+    """What is inside; None for what was not sealed with one of the keys and the same associated data."""
+    try:
+        raw = base64.b64decode(sealed[len(PREFIX) :], altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    for cipher in ciphers:
+        try:
+            return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], associated)
+        except (InvalidTag, ValueError):
+            continue
+    return None
+
+
+def _text(raw: bytes) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None

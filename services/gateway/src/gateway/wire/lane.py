@@ -13,6 +13,7 @@ from uuid import UUID
 from gateway.wire.usage import Usage
 
 ProviderFormat: TypeAlias = Literal["chat", "responses", "completions", "anthropic"]
+Need: TypeAlias = Literal["tools", "parallel_calls", "images", "schema"]
 
 
 class UnusableRequest(Exception):
@@ -158,6 +159,31 @@ class Lane:
     completed: Callable[[], dict[str, Any]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What is read of a request to decide where it goes. Its one text never leaves the gateway.
+
+    `user_text` is the last that a user wrote: no instructions, no results of tools; of a long one, both ends.
+    `input_bytes` is what the model has to read, as it was sent; a picture or a document has `briefing.MEDIA_BYTES`.
+    `needs` is what a target must have, `may_call` whether the model may call tools. `is_reasoning`: it is asked to
+    think. `is_tool_loop`: the last that was said are results of tools. `sealed` are the states of thoughts in the
+    conversation, in its order. `opening` is a digest of all that comes before the first answer: it stays the same as
+    long as the conversation goes on. `json_types` are the JSON types that the answer's text may have, any if none is
+    named; None: it need not be JSON.
+    """
+
+    user_text: str
+    input_bytes: int
+    opening: bytes
+    output_tokens: int | None = None
+    needs: tuple[Need, ...] = ()
+    may_call: bool = False
+    is_reasoning: bool = False
+    is_tool_loop: bool = False
+    sealed: tuple[str, ...] = ()
+    json_types: tuple[str, ...] | None = None
+
+
 class ClientRequest(Protocol):
     """A client's request, checked, in its own format. What it says of itself is enough to admit and to record it.
 
@@ -165,7 +191,7 @@ class ClientRequest(Protocol):
     names of the client's own top-level fields, the only ones that a refusal may name. `answered_calls` are the ids of
     the tool results that follow the last output of the assistant, when nothing else follows it; empty otherwise: they
     decide whether the request continues a turn. `session_key` is the client's own word for requests that share a
-    prompt cache.
+    prompt cache. `brief` is read when it is first asked for.
     """
 
     @property
@@ -188,3 +214,6 @@ class ClientRequest(Protocol):
 
     @property
     def session_key(self) -> str | None: ...
+
+    @property
+    def brief(self) -> Brief: ...

@@ -22,12 +22,14 @@ for targets of other formats are read whole in `prompt`, with a table of their o
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
 from gateway.wire.body import is_null, read_body, shown_in_header
+from gateway.wire.chat.briefing import to_brief
 from gateway.wire.chat.models import AskedChat, AskedMessage
-from gateway.wire.lane import UnusableRequest
+from gateway.wire.lane import Brief, UnusableRequest
 
 MAX_DEPTH = 64
 MAX_MESSAGES = 2000
@@ -76,11 +78,11 @@ _FORWARDED = frozenset(
 _read_chat = msgspec.json.Decoder(AskedChat)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChatRequest:
     """A checked request (a `lane.ClientRequest`): what we act on, and the fields that go to a provider, as they came.
 
-    `roles` are those of the messages, in order.
+    `roles` are those of the messages, in order. Without slots, for the brief is kept when it has been read.
     """
 
     model: str
@@ -89,6 +91,7 @@ class ChatRequest:
     forwarded: Mapping[str, msgspec.Raw]
     ignored: tuple[str, ...]
     max_output_tokens: int | None
+    messages: Sequence[AskedMessage]
     roles: tuple[str, ...]
     has_tools: bool
     answered_calls: tuple[str, ...]
@@ -101,6 +104,10 @@ class ChatRequest:
     @property
     def fields(self) -> Collection[str]:
         return self.forwarded.keys()
+
+    @cached_property
+    def brief(self) -> Brief:
+        return to_brief(self.messages, self.forwarded, has_tools=self.has_tools, output_tokens=self.max_output_tokens)
 
 
 def from_chat_request(body: bytes) -> ChatRequest:
@@ -120,6 +127,7 @@ def from_chat_request(body: bytes) -> ChatRequest:
         forwarded=forwarded,
         ignored=_ignored(fields),
         max_output_tokens=chat.max_completion_tokens or chat.max_tokens,
+        messages=chat.messages,
         roles=roles,
         has_tools=bool(chat.tools),
         answered_calls=_answered_calls(chat.messages),

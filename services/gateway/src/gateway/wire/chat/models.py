@@ -19,10 +19,11 @@ Tokens = Annotated[int, Meta(ge=1, le=100_000_000)]
 
 
 class AskedMessage(Struct):
-    """One message of a request. Its content is the provider's business and passed on as bytes."""
+    """One message of a request. Its content is passed on as bytes, and read as far as routing needs it (`briefing`)."""
 
     role: str
     tool_call_id: str | None = None
+    content: msgspec.Raw = msgspec.Raw()
 
 
 class AskedStreamOptions(Struct):

@@ -20,13 +20,15 @@ What has no effect is named in the response header `x-smartroute-ignored`. A ref
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
 from gateway.wire.body import NOT_JSON, is_null, read_body, shown_in_header
+from gateway.wire.briefing import Opening, cut
 from gateway.wire.canonical import Message, Prompt, Sampling, Text
 from gateway.wire.completions.models import AskedCompletion
-from gateway.wire.lane import UnusableRequest
+from gateway.wire.lane import Brief, UnusableRequest
 
 MAX_DEPTH = 64
 
@@ -49,7 +51,7 @@ _read_completion = msgspec.json.Decoder(AskedCompletion)
 _read_text = msgspec.json.Decoder(str)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompletionsRequest:
     """A checked request (a `lane.ClientRequest` but for its lane, see `lanes`).
 
@@ -77,6 +79,19 @@ class CompletionsRequest:
     @property
     def fields(self) -> Collection[str]:
         return {"prompt", *self.forwarded}
+
+    @cached_property
+    def brief(self) -> Brief:
+        """All that there is to a completion is the text before it."""
+        opening = Opening()
+        opening.add(self.prompt)
+        text = self.prompt + (self.suffix or "")
+        return Brief(
+            user_text=cut(self.prompt).strip(),
+            input_bytes=len(text.encode("utf-8", "surrogatepass")),
+            opening=opening.digest(),
+            output_tokens=self.max_output_tokens,
+        )
 
 
 def from_completions_request(body: bytes) -> CompletionsRequest:

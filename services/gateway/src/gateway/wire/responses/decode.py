@@ -50,6 +50,7 @@ from gateway.wire.canonical import (
 from gateway.wire.depth import is_deeper_than
 from gateway.wire.lane import UnusableRequest
 from gateway.wire.responses import conversation, declared, effects, faults, history
+from gateway.wire.responses.briefing import size_of
 from gateway.wire.responses.echo import to_echo
 from gateway.wire.responses.effects import lost_in_crossing
 from gateway.wire.responses.models import AskedResponse, AskedText, JsonObjectFormat, JsonSchemaFormat
@@ -103,6 +104,7 @@ def from_responses_request(body: bytes) -> ResponsesRequest:
         wants_sealed=effects.SEALED_REASONING in (asked.include or ()),
         compacts=bool(own) and own[-1].get("type") == "compaction_trigger",
         references=history.references(own),
+        size_bytes=len(body),
     )
     _check(request)
     return request
@@ -122,6 +124,7 @@ def with_history(
         answered_calls=history.answered_calls(whole),
         references=history.references(whole),
         history_length=request.history_length + len(earlier),
+        size_bytes=request.size_bytes + size_of(earlier),
     )
 
 
@@ -137,6 +140,7 @@ def with_items(request: ResponsesRequest, found: Mapping[str, Mapping[str, Any]]
         input_items=whole,
         answered_calls=history.answered_calls(whole, has_history=has_history),
         references=history.references(whole),
+        size_bytes=request.size_bytes + size_of([found[name] for name in request.references if name in found]),
     )
 
 

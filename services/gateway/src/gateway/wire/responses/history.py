@@ -7,17 +7,20 @@ from typing import Any
 def answered_calls(items: Sequence[Mapping[str, Any]], *, has_history: bool = False) -> tuple[str, ...]:
     """The calls whose results follow the last output of the assistant, when nothing but results follows it.
 
-    `has_history`: the items go on after a stored response, which ended with the assistant's output. A compaction
-    trigger at the end is no word of anybody.
+    `has_history`: the items go on after a stored response, which ended with the assistant's output.
     """
-    if items and items[-1].get("type") == "compaction_trigger":
-        items = items[:-1]
+    items = said(items)
     place = len(items)
-    while place and _is_result(items[place - 1]):
+    while place and is_result(items[place - 1]):
         place -= 1
     answered = tuple(_answered(item) for item in items[place:])
-    follows_assistant = _is_of_assistant(items[place - 1]) if place else has_history
+    follows_assistant = is_of_assistant(items[place - 1]) if place else has_history
     return answered if follows_assistant and all(answered) else ()
+
+
+def said(items: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The items without a compaction trigger at the end, which is no word of anybody."""
+    return items[:-1] if items and items[-1].get("type") == "compaction_trigger" else items
 
 
 def references(items: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -32,7 +35,8 @@ def is_reference(item: Mapping[str, Any]) -> bool:
     return is_named and isinstance(item.get("id"), str)
 
 
-def _is_result(item: Mapping[str, Any]) -> bool:
+def is_result(item: Mapping[str, Any]) -> bool:
+    """Whether an item is what a tool answered."""
     return str(item.get("type")).endswith("_output")
 
 
@@ -44,7 +48,8 @@ def _answered(item: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _is_of_assistant(item: Mapping[str, Any]) -> bool:
+def is_of_assistant(item: Mapping[str, Any]) -> bool:
+    """Whether an item is what the assistant said, thought or called."""
     kind = str(item.get("type", "message"))
     if kind == "message":
         return item.get("role") == "assistant"

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import yaml
 
 from contracts.plans import PlanCatalogue
+from contracts.router import Choose
 from router.profiles import Profiles
 from router.store import Configuration, checked
 
@@ -49,7 +51,27 @@ def profiles(
 
 
 def configuration(**of_profiles: Any) -> Configuration:
-    return checked(PlanCatalogue.model_validate(plans()), Profiles.model_validate(profiles(**of_profiles)))
+    return configured(profiles(**of_profiles))
+
+
+def choose(*, plan: str = "pro", alias: str = "alias-pro", number: int = 0, **fields: Any) -> Choose:
+    """An ask. The same `number` is the same request id, and so the same jitter."""
+    return Choose(request_id=UUID(int=number), plan=plan, alias=alias, **fields)
+
+
+def tiered(
+    light: tuple[str, ...] = ("near",), strong: tuple[str, ...] = ("far",), *, strong_budget: float = 0.25, **more: Any
+) -> dict[str, Any]:
+    """A profiles file whose profiles have two tiers."""
+    found = profiles(**more)
+    tiers = {"light": list(light), "strong": list(strong), "strong_budget": strong_budget}
+    found["profiles"] = dict.fromkeys(found["profiles"], tiers)
+    return found
+
+
+def configured(document: dict[str, Any]) -> Configuration:
+    """The configuration of a profiles file and the plans of `plans`."""
+    return checked(PlanCatalogue.model_validate(plans()), Profiles.model_validate(document))
 
 
 def write(path: Path, content: dict[str, Any]) -> Path:

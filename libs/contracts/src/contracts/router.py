@@ -83,7 +83,8 @@ class Choose(Message):
 
     `affinity` are opaque keys of what the request belongs to, the closest first: its turn, its session. `session` is
     the last of them when there is one: requests of a session find the same target, so that prompt caches survive.
-    `lock` says what must not change, and `served_by` what the gateway itself remembers of who served it last.
+    `lock` says what must not change, and `served_by` what the gateway itself remembers of who served it last. The first
+    byte of an answer that is not streamed (`is_stream`) is its last: it takes as long as all of it.
     """
 
     request_id: UUID
@@ -94,6 +95,7 @@ class Choose(Message):
     features: Features = Features()
     lock: Lock = "none"
     served_by: str | None = None
+    is_stream: bool = True
 
 
 class Timeouts(Message):
@@ -299,6 +301,7 @@ class Decision(Message):
     seen: tuple[TargetSeen, ...]
     theta: float
     estimate: float | None = None
+    estimated_by: Rule = "balance"
     session_tier: Tier | None = None
     pinned: str | None = None
     is_panic: bool = False
@@ -326,7 +329,7 @@ class TakeOver(Message):
 
 
 class KnownPin(Message):
-    """What was served last by which target, `age_seconds` ago. `tier` is that of the decision."""
+    """What was served last by which target, `age_seconds` ago."""
 
     key: str
     target: str
@@ -334,7 +337,10 @@ class KnownPin(Message):
 
 
 class KnownTarget(Message):
-    """What a replica has learnt of one target. Times are seconds from now; quantiles are by bucket, in seconds."""
+    """What a replica has learnt of one target, and its load.
+
+    Times are seconds from now; `quantiles` are bucket, median and 95th percentile in seconds, and how many they are of.
+    """
 
     target: str
     success: float
@@ -344,6 +350,9 @@ class KnownTarget(Message):
     period_seconds: float
     latency_seconds: float | None
     latency_age_seconds: float
+    in_flight: int = 0
+    waiting: int = 0
+    starts_last_minute: int = 0
     quantiles: tuple[tuple[int, float, float, int], ...] = ()
 
 

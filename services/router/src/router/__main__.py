@@ -48,7 +48,7 @@ def schema(model: type[BaseModel]) -> str:
 def describe(configuration: Configuration) -> str:
     """Every alias with the targets that serve it, and every target with its address, as plain tables."""
     plans, profiles = configuration.plans, configuration.profiles
-    aliases = [(plan.alias, plan.name, ", ".join(profiles.profiles[plan.alias].targets)) for plan in plans.plans]
+    aliases = [(plan.alias, plan.name, ", ".join(profiles.profiles[plan.alias].members)) for plan in plans.plans]
     targets = [
         (name, target.base_url, target.model, target.key or "no key") for name, target in profiles.targets.items()
     ]

@@ -8,8 +8,9 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from chassis import attributes, telemetry
 from contracts.gateway import AttemptFinished, AttemptsFinished
-from contracts.router import Choose, Chosen, Describe, Described, Unroutable
-from router.switchboard import Change, Switchboard
+from contracts.router import Choose, Chosen, Describe, Described, Knowledge, TakeOver, Unroutable
+from router.fleet import Change
+from router.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ class Handlers:
         self._switchboard = switchboard
 
     async def choose(self, ask: Choose) -> Chosen | Unroutable:
-        reply = self._switchboard.choose(plan=ask.plan, asked=ask.alias, now=time.monotonic(), affinity=ask.affinity)
+        reply = self._switchboard.choose(ask, now=time.monotonic())
         if isinstance(reply, Chosen):
-            _chosen.add(1, {attributes.ALIAS_SERVED: reply.alias, attributes.ERROR_TYPE: ""})
+            _chosen.add(1, {attributes.ALIAS_SERVED: reply.alias, attributes.ERROR_TYPE: "", **_labels(reply)})
         else:
             _chosen.add(1, {attributes.ALIAS_SERVED: "", attributes.ERROR_TYPE: reply.reason})
         return reply
@@ -38,21 +39,27 @@ class Handlers:
     async def describe(self, ask: Describe) -> Described:
         return self._switchboard.describe(ask.alias)
 
+    async def take_over(self, _: TakeOver) -> Knowledge:
+        return self._switchboard.knowledge(now=time.monotonic())
+
     def attempts_finished(self, heard: AttemptsFinished) -> None:
-        now = time.monotonic()
-        known = self._switchboard.health
+        known = self._switchboard.configuration.candidates
         for attempt in heard.attempts:
-            if attempt.target not in known:
-                continue  # its name is not ours: it would be a metric series that nobody can look up
-            _attempts.add(1, {attributes.TARGET: attempt.target, attributes.ERROR_TYPE: _error_type(attempt)})
-            change = self._switchboard.fold(attempt, now=now)
-            if change is not None:
-                _say(change, attempt)
+            # A name that is not ours would be a metric series that nobody can look up.
+            if attempt.target in known:
+                _attempts.add(1, {attributes.TARGET: attempt.target, attributes.ERROR_TYPE: _error_type(attempt)})
+        for change, attempt in self._switchboard.hear(heard, now=time.monotonic()):
+            _say(change, attempt)
 
     def observe_targets(self, _: CallbackOptions) -> Iterable[Observation]:
         """1 for a target that is set aside, 0 for one that is not."""
         for target, health in self._switchboard.health.items():
             yield Observation(int(health.is_set_aside), {attributes.TARGET: target})
+
+
+def _labels(reply: Chosen) -> dict[str, str]:
+    assert reply.route is not None, "every answer says why"
+    return {attributes.ROUTE_TIER: reply.route.tier, attributes.ROUTE_RULE: reply.route.rule}
 
 
 def _error_type(attempt: AttemptFinished) -> str:

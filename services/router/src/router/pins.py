@@ -1,13 +1,27 @@
-"""Which target served a turn or a session last: it comes first again, so that tool formats and prompt caches survive.
+"""Which target served a turn or a session last, and when.
 
-Every replica hears of every answered attempt, so all of them know the same, a moment later. What is lost with a report
-or a restart costs a prompt cache, never an answer.
+Every replica hears of every answered attempt, so all of them know the same, a moment later. A turn has to go on with
+the same model; what is remembered of a session says which tier it is in.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from contracts.router import KnownPin
 
 MOST = 100_000
+# As many as fit into one message of the bus (1 MiB).
+MOST_HANDED_OVER = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A target, and when it served last: seconds of the replica's clock."""
+
+    target: str
+    at: float
 
 
 class Pins:
@@ -15,19 +29,31 @@ class Pins:
 
     def __init__(self, *, most: int = MOST) -> None:
         self._most = most
-        self._targets: OrderedDict[str, str] = OrderedDict()
+        self._pins: OrderedDict[str, Pin] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len(self._pins)
 
-    def note(self, keys: Sequence[str], target: str) -> None:
+    def note(self, keys: Sequence[str], target: str, *, now: float) -> None:
         """This target has served what these keys stand for."""
+        pin = Pin(target, now)
         for key in keys:
-            self._targets[key] = target
-            self._targets.move_to_end(key)
-        while len(self._targets) > self._most:
-            self._targets.popitem(last=False)
+            self._pins[key] = pin
+            self._pins.move_to_end(key)
+        while len(self._pins) > self._most:
+            self._pins.popitem(last=False)
 
-    def target_of(self, keys: Sequence[str]) -> str | None:
-        """The target of the first key that has one."""
-        return next((self._targets[key] for key in keys if key in self._targets), None)
+    def find(self, keys: Iterable[str]) -> Pin | None:
+        """That of the first key that has one."""
+        return next((self._pins[key] for key in keys if key in self._pins), None)
+
+    def newest(self, *, now: float) -> tuple[KnownPin, ...]:
+        """For another replica: those that were used last."""
+        found = islice(reversed(self._pins.items()), MOST_HANDED_OVER)
+        return tuple(KnownPin(key=key, target=pin.target, age_seconds=now - pin.at) for key, pin in found)
+
+    def take_over(self, known: Sequence[KnownPin], *, now: float) -> None:
+        """Those of another replica, newest first; what is known here already stays."""
+        for pin in reversed(known):
+            if pin.key not in self._pins:
+                self.note((pin.key,), pin.target, now=now - pin.age_seconds)

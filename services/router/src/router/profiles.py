@@ -1,18 +1,22 @@
 """The shape of profiles.yaml: upstream targets, and the public aliases that are served by them.
 
+Seven aliases are seven vectors, not seven algorithms: how much of its requests a profile may send to its strong
+targets, what a price weighs against time, whether a second target may be called beside a silent first one.
+
 The file names keys, it does not hold them: `env:NAME` or `file:/path` is resolved by the gateway, in its own
 environment. Everything here is checked when the file is loaded, so that a request never meets a mistake in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.plans import Name
-from contracts.router import Candidate, Dialect, Format, ParameterPolicy, Prices, Timeouts
+from contracts.router import Candidate, Dialect, Format, ParameterPolicy, Prices, Tier, Timeouts
 
 MAX_TARGETS = 16
 
@@ -139,6 +143,37 @@ class Target(_Section):
     parameters: TargetParameters = TargetParameters()
     timeouts: TargetTimeouts = TargetTimeouts()
     prices: TargetPrices | None = None
+    model_family: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=256,
+            description="Targets of one family are the same model at several providers: an agent's turn may go on at "
+            "another one of them. Default: the model's name",
+        ),
+    ] = None
+    is_reasoning: Annotated[bool, Field(description="It always thinks first: it gets a minute to its first byte")] = (
+        False
+    )
+    region: Annotated[Name | None, Field(description="Where it processes data; see `regions` of a profile")] = None
+    capacity: Annotated[
+        int | None, Field(ge=1, description="Requests at once that it takes without queueing; 64 if not known")
+    ] = None
+    requests_per_minute: Annotated[
+        int | None, Field(ge=1, description="The provider's limit: beyond it, others are asked first")
+    ] = None
+
+    @cached_property
+    def per_token(self) -> tuple[float, float] | None:
+        """Prices of one token of input and of output, for estimates; the ledger's costs are made of the exact ones."""
+        if self.prices is None:
+            return None
+        return float(self.prices.input_per_million) / 1e6, float(self.prices.output_per_million) / 1e6
+
+    @property
+    def family(self) -> str:
+        """What has to stay the same in the middle of a turn."""
+        return self.model_family or self.model
 
     def candidate(self, name: str) -> Candidate:
         """The target as the gateway is told of it."""
@@ -156,10 +191,92 @@ class Target(_Section):
         )
 
 
-class Profile(_Section):
-    """What serves one public alias: targets in the order to try them, best first."""
+class FirstByteDeadline(_Section):
+    """When a target has taken too long and the next one is asked: a multiple of what 95 % of its answers take.
 
-    targets: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MAX_TARGETS)]
+    Requests that ask for thoughts get a minute at least; the last target of a plan has its own time-out.
+    """
+
+    floor_seconds: Annotated[float, Field(gt=0, le=3600, description="At least this long")] = 3.0
+    p95_factor: Annotated[float, Field(ge=1, le=100, description="So many times the 95th percentile")] = 6.0
+
+
+class Profile(_Section):
+    """What serves one public alias. Either `targets`, in a fixed order, or one or two tiers of equals."""
+
+    targets: Annotated[
+        tuple[Name, ...],
+        Field(max_length=MAX_TARGETS, description="A fixed order, best first: the first one that is well serves"),
+    ] = ()
+    light: Annotated[
+        tuple[Name, ...],
+        Field(max_length=MAX_TARGETS, description="The cheaper targets; the cheapest at the moment serves"),
+    ] = ()
+    strong: Annotated[
+        tuple[Name, ...], Field(max_length=MAX_TARGETS, description="The better targets, for the strong budget")
+    ] = ()
+    strong_budget: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="The share of requests for the strong tier; needed when there are both tiers"),
+    ] = None
+    price_weight: Annotated[
+        float, Field(ge=0, le=4, description="What a price weighs against time: 0 nothing, 2 as much as at OpenRouter")
+    ] = 1.0
+    may_hedge: Annotated[
+        bool, Field(description="Call a second target when the first is silent: 1 % more calls, no long waits")
+    ] = False
+    affinity: Annotated[
+        Literal["none", "session", "strong"],
+        Field(description="How long a session stays with its target when others are quicker, for its prompt cache"),
+    ] = "session"
+    first_byte: FirstByteDeadline = FirstByteDeadline()
+    regions: Annotated[
+        tuple[Name, ...], Field(description="Only targets of these regions; empty: of all, and of none in particular")
+    ] = ()
+
+    @model_validator(mode="after")
+    def _has_one_shape(self) -> Self:
+        if self.targets and (self.light or self.strong):
+            raise ValueError("has either `targets` or the tiers `light` and `strong`")
+        if not self.members:
+            raise ValueError("needs at least 1 target: in `targets`, `light` or `strong`")
+        if self.has_both_tiers != (self.strong_budget is not None):
+            raise ValueError("`strong_budget` is needed with both tiers, and means nothing with one")
+        for names in (self.targets, self.light, self.strong):
+            if len(set(names)) != len(names):
+                raise ValueError("names a target twice")
+        return self
+
+    @cached_property
+    def members(self) -> Sequence[str]:
+        """All targets of the profile, each once."""
+        return tuple(dict.fromkeys((*self.targets, *self.light, *self.strong)))
+
+    @property
+    def has_both_tiers(self) -> bool:
+        return bool(self.light and self.strong)
+
+    @property
+    def budget(self) -> float:
+        """The strong share that the profile is held to."""
+        if self.strong_budget is not None:
+            return self.strong_budget
+        return 1.0 if self.strong else 0.0
+
+    def tier(self, tier: Tier) -> Sequence[str]:
+        """The targets of a tier. A fixed order counts as light."""
+        return self.strong if tier == "strong" else (self.light or self.targets)
+
+    def tier_of(self, target: str) -> Tier:
+        """Of a target that is in both: light."""
+        return "light" if target in self.light or target in self.targets else "strong"
+
+    def session_tier_of(self, target: str) -> Tier | None:
+        """What it says of a session that this target served it; nothing, if the target is in both tiers or none."""
+        in_light, in_strong = target in self.light, target in self.strong
+        if in_light == in_strong:
+            return None
+        return "strong" if in_strong else "light"
 
 
 class Profiles(_Section):
@@ -175,11 +292,9 @@ class Profiles(_Section):
         for alias, profile in self.profiles.items():
             faults += [
                 f"profile `{alias}` names `{target}`, which is no target of this file"
-                for target in profile.targets
+                for target in profile.members
                 if target not in self.targets
             ]
-            if len(set(profile.targets)) != len(profile.targets):
-                faults.append(f"profile `{alias}` names a target twice")
         if faults:
             raise ValueError("; ".join(faults))
         return self

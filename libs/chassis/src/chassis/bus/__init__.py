@@ -1,6 +1,7 @@
 """The bus: ask and answer, tell and keep, tell and forget. The only package that knows NATS and its errors."""
 
 from chassis.bus.backlog import Backlog, backlog
+from chassis.bus.buckets import Entry, read_entries, read_entry, write_entry
 from chassis.bus.connection import Bus, connect
 from chassis.bus.dead_letters import (
     DeadLetter,
@@ -33,6 +34,7 @@ __all__ = [
     "BusError",
     "DeadLetter",
     "Delivery",
+    "Entry",
     "EventNotStored",
     "PeerUnavailable",
     "Receiver",
@@ -53,10 +55,13 @@ __all__ = [
     "hear",
     "provision",
     "publish",
+    "read_entries",
+    "read_entry",
     "receiver",
     "replay",
     "serve",
     "stored_message",
     "stream_ends",
     "tell",
+    "write_entry",
 ]

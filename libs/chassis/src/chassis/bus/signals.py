@@ -21,8 +21,8 @@ async def tell(bus: Bus, signal: Signal[PayloadT], payload: PayloadT) -> None:
         log.warning("signal dropped", extra={"subject": signal.subject, "error": type(exc).__name__})
 
 
-async def hear(bus: Bus, signal: Signal[PayloadT], listener: Callable[[PayloadT], None]) -> None:
-    """Call `listener` with every signal until the bus is drained. There is no queue group: all hear all."""
+async def hear(bus: Bus, signal: Signal[PayloadT], listener: Callable[[PayloadT], None], *, queue: str = "") -> None:
+    """Call `listener` with every signal until the bus is drained. All hear all; of a `queue` group one hears each."""
 
     async def on_message(message: Msg) -> None:
         try:
@@ -32,5 +32,5 @@ async def hear(bus: Bus, signal: Signal[PayloadT], listener: Callable[[PayloadT]
             return
         listener(payload)
 
-    bus.served.append(await bus.client.subscribe(signal.subject, cb=on_message))
+    bus.served.append(await bus.client.subscribe(signal.subject, queue=queue, cb=on_message))
     await bus.flush()

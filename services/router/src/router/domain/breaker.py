@@ -1,13 +1,11 @@
-"""The rules of routing, as calculations: how a target's results set it aside, and in which order targets are tried.
+"""How a target's results set it aside, and what takes it back.
 
 A target is set aside after three failures in a row, or when fewer than half of at least ten attempts succeed: for one
 second, doubling to thirty while probes fail. A refused key sets it aside for a minute, and an upstream's own
-Retry-After is obeyed at once. When the time is over, one request tries the target first (the probe); its success takes
-the target back. Time is an argument everywhere: seconds of one monotonic clock.
+Retry-After is obeyed at once. When the time is over, one request of the whole fleet tries the target first (the probe);
+its success takes the target back. Time is an argument everywhere: seconds of one monotonic clock.
 """
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contracts.gateway import AttemptFinished
@@ -37,15 +35,12 @@ class Health:
 
     @property
     def is_set_aside(self) -> bool:
+        """Whether requests go elsewhere: until a probe has succeeded, also when the time is over."""
         return self.until is not None
 
     def is_due(self, now: float) -> bool:
-        """Whether the next request should probe the target: its time is over and no probe is out."""
+        """Whether a request should probe the target: its time is over and no probe is out."""
         return self.until is not None and now >= self.until and (self.probe_until is None or now >= self.probe_until)
-
-    def changes_at(self, now: float) -> float:
-        """When the passing of time alone changes the target's place next."""
-        return min((at for at in (self.until, self.probe_until) if at is not None and at > now), default=math.inf)
 
 
 HEALTHY = Health()
@@ -77,6 +72,11 @@ def probing(health: Health, *, now: float) -> Health:
     return replace(health, probe_until=now + PROBE_SECONDS)
 
 
+def answering(health: Health, *, now: float) -> Health:
+    """The health once the target has begun to answer: for a probe that is proof enough, a stream may last minutes."""
+    return HEALTHY if health.until is not None and now >= health.until else health
+
+
 def _after_success(health: Health, now: float) -> Health:
     if health.until is None:
         success = health.success * (1 - SUCCESS_WEIGHT) + SUCCESS_WEIGHT
@@ -102,28 +102,3 @@ def _asked_seconds(attempt: AttemptFinished) -> float | None:
     if seconds is None or not seconds > 0:
         return None
     return min(seconds, LONGEST_RETRY_AFTER_SECONDS)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Targets in the order to try them. `probe` is the one that this order probes; it holds for one request.
-
-    Without a probe the order holds for every request before `good_until`, as long as no target's health changes.
-    """
-
-    targets: tuple[str, ...]
-    probe: str | None
-    good_until: float
-
-
-def order(targets: Sequence[str], health: Mapping[str, Health], *, now: float) -> Order:
-    """Best first: the probe that is due, the healthy ones, and those that are set aside last, never dropped.
-
-    When all are set aside, that says more about us than about them: the configured order stands.
-    """
-    known = [(target, health.get(target, HEALTHY)) for target in targets]
-    probe = next((target for target, state in known if state.is_due(now)), None)
-    # Sorting is stable and False sorts before True: within each group the configured order is kept.
-    ranked = sorted(known, key=lambda item: (item[0] != probe, item[1].is_set_aside))
-    good_until = min((state.changes_at(now) for _, state in known), default=math.inf)
-    return Order(tuple(target for target, _ in ranked), probe, good_until)

@@ -1,0 +1,120 @@
+"""The record of decisions, for staff: why a request went where it went, and what another configuration would change.
+
+Decisions are gathered for a moment and stored beside the requests. None waits for it, and when the stream is away
+decisions are made all the same: what cannot be kept is dropped, and counted.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from chassis import bus, telemetry
+from chassis.background import beside
+from chassis.bus import Bus, BusError
+from contracts.router import REQUESTS_ROUTED, Chosen, Decision, RequestsRouted, TargetSeen
+from router.domain import costs
+from router.switchboard import Decided
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.25
+STORE_SECONDS = 2.0
+# One message: far below the bus's limit of 1 MiB.
+MOST_AT_ONCE = 200
+MOST_WAITING = 20_000
+
+_dropped = telemetry.meter.create_counter(
+    "smartroute.router.decisions.dropped", unit="{decision}", description="Decisions that could not be recorded"
+)
+
+
+class Recorder:
+    """Gathers decisions and has them stored."""
+
+    def __init__(self, connection: Bus) -> None:
+        self._bus = connection
+        self._waiting: list[tuple[Decided, datetime]] = []
+
+    def add(self, decided: Decided) -> None:
+        """Record one, within `GATHER_SECONDS`."""
+        if len(self._waiting) >= MOST_WAITING:
+            _dropped.add(1)
+            return
+        self._waiting.append((decided, datetime.now(UTC)))
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        """Store while the block runs, and what is left at its end."""
+        async with self._storing():
+            yield
+        await self.store()
+
+    async def store(self) -> None:
+        """Store all that was gathered."""
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            decisions = tuple(decision_of(one, at, instance=self._bus.instance) for one, at in batch)
+            try:
+                await bus.publish(
+                    self._bus,
+                    REQUESTS_ROUTED,
+                    RequestsRouted(decisions=decisions),
+                    event_id=str(uuid4()),
+                    timeout_seconds=STORE_SECONDS,
+                )
+            except BusError as exc:
+                _dropped.add(len(batch))
+                log.warning("decisions not recorded", extra={"count": len(batch), "reason": str(exc)})
+
+    def _storing(self) -> AbstractAsyncContextManager[None]:
+        async def store_for_ever() -> None:
+            while True:
+                await asyncio.sleep(GATHER_SECONDS)
+                await self.store()
+
+        return beside(store_for_ever(), name="record decisions")
+
+
+def decision_of(decided: Decided, at: datetime, *, instance: str) -> Decision:
+    """The record of a decision: all that it was made from."""
+    question, verdict, reply = decided.question, decided.verdict, decided.reply
+    return Decision(
+        ask=decided.ask,
+        decided_at=at,
+        decided_by=instance,
+        alias=decided.alias,
+        plans_version=decided.plans_version,
+        profiles_version=decided.profiles_version,
+        route=reply.route if isinstance(reply, Chosen) else None,
+        order=verdict.order,
+        seen=_seen(decided),
+        theta=question.theta,
+        estimate=question.estimate.gain,
+        estimated_by=question.estimate.rule,
+        session_tier=question.session_tier,
+        pinned=question.pinned,
+        is_panic=verdict.is_panic,
+    )
+
+
+def _seen(decided: Decided) -> Sequence[TargetSeen]:
+    question, verdict = decided.question, decided.verdict
+    return tuple(
+        TargetSeen(
+            target=name,
+            latency_seconds=seen.latency_seconds,
+            waiting=seen.waiting,
+            in_flight=seen.in_flight,
+            success=seen.success,
+            starts_last_minute=seen.starts_last_minute,
+            is_failing=seen.is_failing,
+            may_probe=seen.may_probe,
+            price=costs.price_of(question.features, question.targets[name].per_token),
+            cost=verdict.costs.get(name),
+            excluded=verdict.excluded.get(name),
+        )
+        for name, seen in question.seen.items()
+    )

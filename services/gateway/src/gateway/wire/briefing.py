@@ -20,8 +20,8 @@ THINKING = ("reasoning_effort", "reasoning", "thinking", "enable_thinking", "cha
 
 
 def cut(text: str) -> str:
-    """Both ends of a long text, the whole of a short one."""
-    return text if len(text) <= 2 * END_CHARACTERS else text[:END_CHARACTERS] + text[-END_CHARACTERS:]
+    """Both ends of a long text, a line break between them; the whole of a short one."""
+    return text if len(text) <= 2 * END_CHARACTERS else f"{text[:END_CHARACTERS]}\n{text[-END_CHARACTERS:]}"
 
 
 class Opening:

@@ -103,10 +103,10 @@ def _opening(raw: Mapping[str, Any], items: _Items) -> bytes:
 
 def _pieces(item: Mapping[str, Any]) -> Iterator[str | bytes]:
     """What an item of the opening says, the same whether it comes from the client or was stored."""
-    if "role" not in item:
+    if item.get("type", "message") != "message":
         yield _encoder.encode({name: value for name, value in item.items() if name not in _NAMES})
         return
-    yield str(item["role"])
+    yield str(item.get("role"))
     content = item.get("content")
     if isinstance(content, str):
         yield content

@@ -10,17 +10,19 @@ from uuid import UUID, uuid4
 import alembic.command
 import psycopg
 import pytest
+import sqlalchemy.exc
 
 from billing.domain.chain import line_hash
 from billing.domain.lines import Posted, Settlement
 from billing.domain.receipts import receipt_of
-from billing.store import LedgerFilter, Store
+from billing.store import LedgerFilter, Store, rows
 from chassis import migrations
 from chassis.bus import TryLater
 from chassis.database import create_engine
 from devstack.database import Database
 from devstack.pytest_plugin import FreshDatabase
 from tests.service.billing.billing_process import a_settlement
+from tests.service.billing.test_routes import ROUTE
 
 COLUMNS_OF_0_1 = (
     *("request_id", "account_id", "token_id", "turn_id", "call", "outcome", "plan", "plans_version"),
@@ -37,8 +39,12 @@ ON CONFLICT (request_id) DO NOTHING
 
 
 async def at_release_0_1(database: Database) -> None:
+    await at_revision(database, "0001")
+
+
+async def at_revision(database: Database, revision: str) -> None:
     config = migrations._config("billing", database.owner_url("billing"))
-    await asyncio.to_thread(alembic.command.upgrade, config, "0001")
+    await asyncio.to_thread(alembic.command.upgrade, config, revision)
 
 
 async def record_as_0_1(database: Database, *settlements: Settlement) -> None:
@@ -120,3 +126,62 @@ async def test_a_line_of_release_0_1_has_a_receipt_and_can_lose_to_an_earlier_se
     assert (receipt.started_at, receipt.daily, receipt.ledger_sequence) == (began, None, 1)
     assert [line.entry.kind for line in lines] == ["settlement", "reversal", "settlement"]
     assert receipt_of(lines).started_at == settled.started_at
+
+
+async def lines_before_routes(database: Database, *settlements: Settlement) -> list[Posted]:
+    """What the release before would have written of these, with its own columns, into the schema of its own."""
+    async with await psycopg.AsyncConnection.connect(database.admin_url) as connection:
+        # The statement of that release is today's without the route; nothing else of it has changed.
+        await connection.execute("ALTER TABLE billing.ledger ADD COLUMN route jsonb")
+        await connection.commit()
+        async with a_store(database) as store:
+            await store.ledger.record(list(settlements))
+        await connection.execute("ALTER TABLE billing.ledger DROP COLUMN route")
+        found = await connection.execute(f"SELECT {rows.LINE_COLUMNS} FROM billing.ledger ORDER BY id".encode())
+        return [rows.posted(row) for row in await found.fetchall()]
+
+
+async def test_lines_from_before_routes_stay_as_they_are_and_later_ones_have_theirs_in_the_same_chain(
+    fresh_database: FreshDatabase,
+) -> None:
+    database = await fresh_database()
+    await at_revision(database, "0003")
+    account = uuid4()
+    before = await lines_before_routes(database, *(Settlement(a_settlement(account_id=account), n) for n in (1, 2)))
+    async with a_store(database) as store:
+        with pytest.raises(TryLater):
+            await store.ledger.record([Settlement(a_settlement(account_id=account, route=ROUTE), 3)])
+    await asyncio.to_thread(migrations.migrate, "billing", database.owner_url("billing"))
+    async with a_store(database) as store:
+        again = await store.ledger.record([Settlement(a_settlement(account_id=account, route=ROUTE), 3)])
+        lines = list(await store.ledger.lines(LedgerFilter(account_id=account)))
+    assert again.lines == 1
+    assert lines[:2] == before
+    assert [posted.route for posted in lines] == [None, None, ROUTE]
+    assert [posted.line.sequence for posted in lines] == [1, 2, 3]
+    assert all(line_hash(posted.line) == posted.line.hash for posted in lines)
+    assert [posted.line.previous_hash for posted in lines[1:]] == [posted.line.hash for posted in lines[:-1]]
+
+
+async def test_the_column_for_routes_gives_up_rather_than_hold_up_those_who_write_and_can_be_tried_again(
+    fresh_database: FreshDatabase,
+) -> None:
+    """A whole comparison reads the ledger for a minute; behind a waiting migration everybody would have to wait."""
+    database = await fresh_database()
+    await at_revision(database, "0003")
+    migrate = asyncio.to_thread(migrations.migrate, "billing", database.owner_url("billing"))
+    async with await psycopg.AsyncConnection.connect(database.admin_url) as reader:
+        await reader.execute("SELECT count(*) FROM billing.ledger")
+        with pytest.raises(sqlalchemy.exc.OperationalError, match="lock timeout"):
+            await migrate
+    await asyncio.to_thread(migrations.migrate, "billing", database.owner_url("billing"))
+    await asyncio.to_thread(migrations.check, "billing", database.owner_url("billing"))
+
+
+async def test_tables_and_migrations_agree_and_the_last_step_can_be_taken_back(fresh_database: FreshDatabase) -> None:
+    database = await fresh_database("billing")
+    await asyncio.to_thread(migrations.check, "billing", database.owner_url("billing"))
+    config = migrations._config("billing", database.owner_url("billing"))
+    await asyncio.to_thread(alembic.command.downgrade, config, "0003")
+    await asyncio.to_thread(migrations.migrate, "billing", database.owner_url("billing"))
+    await asyncio.to_thread(migrations.check, "billing", database.owner_url("billing"))

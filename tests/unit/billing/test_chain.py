@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from billing.domain.chain import GENESIS, Head, append, canonical_fields, canonical_json, document, line_hash, moment
-from billing.domain.lines import Entry, Line, settlement_entry, settlement_of
+from billing.domain.lines import Entry, Line, Posted, settlement_entry, settlement_of
 from contracts.gateway import Cost, Timings, WindowAfter
 from contracts.outcomes import Outcome
-from tests.unit.billing.lines import NOON, TODAY, a_settlement, an_entry, posted
+from tests.unit.billing.lines import NOON, TODAY, a_route, a_settlement, an_entry, posted
 
 GOLDEN = (
     '{"account_id":"00000000-0000-0000-0000-000000000001","admitted_ms":"1.500","alias_asked":"smart-route-ultra",'
@@ -54,6 +54,17 @@ def test_the_canonical_form_is_these_bytes_and_its_hash_this_one() -> None:
 def test_what_is_stored_is_what_was_hashed_and_the_hash() -> None:
     (link,), _ = append(Head(), [an_entry()], recorded_at=NOON, posted_on=TODAY)
     assert json.loads(document(link)) == {**canonical_fields(link.line), "hash": link.line.hash}
+
+
+def test_a_route_stands_beside_what_was_hashed_and_changes_no_byte_of_it() -> None:
+    entry = an_entry(route=a_route())
+    (link,), head = append(Head(), [entry], recorded_at=NOON, posted_on=TODAY)
+    (bare,), same = append(Head(), [an_entry()], recorded_at=NOON, posted_on=TODAY)
+    assert (link.canonical, head) == (bare.canonical, same)
+    stored = document(link, a_route())
+    assert stored.startswith(link.canonical[:-1].decode() + ",")
+    route = a_route().model_dump(mode="json")
+    assert json.loads(stored) == {**canonical_fields(link.line), "hash": link.line.hash, "route": route}
 
 
 OTHER: dict[type, object] = {
@@ -109,14 +120,16 @@ def test_a_settlement_can_be_read_back_from_its_line(outcome: Outcome) -> None:
         cost=Cost(amount=Decimal("0.0000000001"), currency="USD"),
         monthly=WindowAfter(limit=None, used=3, remaining=None, resets_at=NOON),
         settled_by="quota-1",
+        route=a_route(2, hedges=1),
     )
-    assert settlement_of(settlement_entry(settlement)) == settlement
+    (link,), _ = append(Head(), [settlement_entry(settlement)], recorded_at=NOON, posted_on=TODAY)
+    assert settlement_of(Posted(1, link.line, settlement.settled.route)) == settlement
 
 
 def test_a_line_of_release_0_1_says_when_it_began_by_its_request_id() -> None:
     at = datetime(2026, 2, 28, 12, 30, 58, 250_000, tzinfo=UTC)
     uuid7 = UUID(int=(int(at.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62) | 5)
     (line,) = posted([replace(an_entry(request_id=uuid7), started_at=None, admitted_ms=None, total_ms=None)])
-    settled = settlement_of(line.entry).settled
+    settled = settlement_of(line).settled
     assert settled.started_at == at
     assert settled.timings == Timings(total_ms=1749.999)

@@ -15,7 +15,7 @@ from billing.domain.subscriptions import Grant, Standing, Subscription
 from billing.store import Conflict
 from contracts.gateway import Cost
 from contracts.outcomes import Outcome
-from tests.unit.billing.lines import ANNA, NOON, a_settlement, an_entry, posted
+from tests.unit.billing.lines import ANNA, NOON, a_route, a_settlement, an_entry, posted
 
 
 def a_line(number: int, *, outcome: Outcome = Outcome.COMPLETED, **given: object) -> Posted:
@@ -70,6 +70,23 @@ def test_json_and_csv_hold_every_field_in_its_canonical_form() -> None:
     assert (as_json["error_code"], as_csv["error_code"]) == (None, "")
     assert (as_json["day"], as_csv["input_tokens"], as_json["cost"]) == ("2026-02-28", "1234", "0.5000000000")
     assert (as_json["id"], as_json["hash"]) == (7, line.line.hash)
+
+
+def test_routes_are_shown_to_those_who_ask_for_them_beside_all_that_is_hashed() -> None:
+    lines = [replace(a_line(7), route=a_route(None)), a_line(8)]
+    as_json = json.loads(listings.ledger_json(lines, with_routes=True))
+    as_csv = list(csv.DictReader(io.StringIO(listings.ledger_csv(lines, with_routes=True))))
+    header, *rows, _ = listings.ledger_table(lines, with_routes=True).splitlines()
+    told = a_route(None).model_dump(mode="json")
+    assert [each["route"] for each in as_json] == [told, None]
+    assert (json.loads(as_csv[0]["route"]), as_csv[1]["route"]) == (told, "")
+    assert list(as_json[0]) == list(as_csv[0]) == [*listings.LEDGER_FIELDS, "route"]
+    assert header.endswith("route")
+    assert rows[0].endswith("code: strong by difficulty, affinity, - of 3")
+    assert rows[1].endswith("-")
+    for bare in (listings.ledger_json(lines), listings.ledger_csv(lines), listings.ledger_table(lines)):
+        assert "difficulty" not in bare
+        assert "route" not in bare.replace("smart-route", "")
 
 
 def test_a_conflict_stands_beside_the_settlement_that_was_first() -> None:

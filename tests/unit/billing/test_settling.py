@@ -10,9 +10,10 @@ import pytest
 from billing.domain.chain import Head, append
 from billing.domain.corrections import Decision, Differences, correction, credit_note
 from billing.domain.lines import Kind, Posted, Settlement, prompts_of
+from billing.domain.routes import Routes, route_beside, routes_of
 from billing.domain.settling import Decided, decide, live_settlement
 from contracts.outcomes import Outcome
-from tests.unit.billing.lines import ANNA, NOON, TODAY, a_settlement
+from tests.unit.billing.lines import ANNA, NOON, TODAY, a_route, a_settlement
 
 REQUEST = UUID(int=100)
 DECISION = Decision("anna", "a test")
@@ -31,13 +32,15 @@ class Books:
         known = {posted.entry.revision for posted in self.lines}
         if any(entry.revision in known for entry in decided.entries):
             decided = decide(batch, {REQUEST: self.lines})
-        self.add(decided)
+        self.add(decided, routes_of(batch))
         return decided
 
-    def add(self, decided: Decided) -> None:
+    def add(self, decided: Decided, routes: Routes | None = None) -> None:
         head = Head(len(self.lines), self.lines[-1].line.hash) if self.lines else Head()
         links, _ = append(head, decided.entries, recorded_at=NOON, posted_on=TODAY)
-        self.lines += [Posted(link.line.sequence, link.line) for link in links]
+        self.lines += [
+            Posted(link.line.sequence, link.line, route_beside(link.line.entry, routes or {})) for link in links
+        ]
         for loser in decided.conflicts:
             self.kept.setdefault(loser.sequence, loser)
 
@@ -60,7 +63,8 @@ def deliveries() -> Iterator[list[list[Settlement]]]:
     """Every order of up to three settlements with every outcome, each also doubled, in every cut into batches."""
     for outcomes in product(OUTCOMES, repeat=3):
         settlements = [
-            a_settlement(number, outcome, settled_by=f"gateway-{number}") for number, outcome in enumerate(outcomes, 1)
+            a_settlement(number, outcome, settled_by=f"gateway-{number}", route=a_route(number))
+            for number, outcome in enumerate(outcomes, 1)
         ]
         for count in (2, 3):
             for order in permutations([*settlements[:count], settlements[0]]):
@@ -83,7 +87,8 @@ def test_every_order_of_every_settlement_leads_to_the_same_end() -> None:
         first = told[1].settled
         assert books.used == [first.prompts, first.tokens.input, first.tokens.output]
         assert books.kept == {sequence: told[sequence] for sequence in told if sequence != 1}
-        assert live_settlement(books.lines).entry.settled_by == "gateway-1"
+        live = live_settlement(books.lines)
+        assert (live.entry.settled_by, live.route) == ("gateway-1", a_route(1))
         assert [posted.entry.revision for posted in books.lines] == list(range(len(books.lines)))
         seen += 1
     assert seen == 8 * (6 * 4 + 24 * 8)
@@ -100,6 +105,19 @@ def test_a_reversal_names_the_line_it_takes_back_and_says_why() -> None:
     # The cut of a comparison at 8 must see the right line and neither of the others.
     assert [posted.entry.stream_sequence for posted in (wrong, reversal, right)] == [9, 9, 8]
     assert (reversal.entry.prompts, reversal.entry.input_tokens, right.entry.prompts) == (-1, -1234, 0)
+
+
+def test_a_line_that_puts_another_one_right_has_no_route_and_one_that_nobody_told_has_none_either() -> None:
+    books = Books()
+    books.deliver([a_settlement(9, route=a_route(3))])
+    books.deliver([a_settlement(9, route=a_route(3)), a_settlement(8, Outcome.EXPIRED)])
+    assert [(posted.entry.kind, posted.route) for posted in books.lines] == [
+        ("settlement", a_route(3)),
+        ("reversal", None),
+        ("settlement", None),
+    ]
+    books.deliver([a_settlement(9, route=a_route(1))])
+    assert live_settlement(books.lines).route is None, "a later settlement explained the line of an earlier one"
 
 
 @pytest.mark.parametrize(("outcome", "billed"), [(Outcome.EXPIRED, 0), (Outcome.COMPLETED, 0)])

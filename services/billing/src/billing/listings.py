@@ -92,31 +92,49 @@ _GRANT_VIEW: Mapping[str, Callable[[Grant], str]] = {
 _NUMBERS = frozenset({"line", "lines", "sequence", "prompts", "tokens in", "tokens out", "revision"})
 
 
-def ledger_table(lines: Sequence[Posted]) -> str:
+def ledger_table(lines: Sequence[Posted], *, with_routes: bool = False) -> str:
     """The columns that people look for; `--json` and `--csv` have all."""
     billed = sum(posted.entry.prompts for posted in lines)
     is_plain = all(posted.entry.kind == Kind.SETTLEMENT for posted in lines)
     view = {name: show for name, show in _LEDGER_VIEW.items() if not (is_plain and name in _OF_CORRECTIONS)}
+    view |= {"route": _way} if with_routes else {}
     return f"{_table(view, lines)}{_counted(len(lines), 'line')}, {_counted(billed, 'prompt')} charged"
 
 
-def ledger_json(lines: Sequence[Posted]) -> str:
-    """Every line as it is hashed, with its id and its hash: the input of the program in `docs/ledger.md`."""
-    return json.dumps([line_document(posted) for posted in lines], indent=2)
+def ledger_json(lines: Sequence[Posted], *, with_routes: bool = False) -> str:
+    """Every line as it is hashed, with its id and its hash: the input of the program in `docs/ledger.md`.
+
+    Routes only for those who ask for them: copies of that program take every other member for a part of the hash.
+    """
+    documents = [line_document(posted) | (_beside(posted) if with_routes else {}) for posted in lines]
+    return json.dumps(documents, indent=2)
 
 
-def ledger_csv(lines: Sequence[Posted]) -> str:
-    """RFC 4180 lines, a header first; empty fields are nulls."""
+def ledger_csv(lines: Sequence[Posted], *, with_routes: bool = False) -> str:
+    """RFC 4180 lines, a header first; empty fields are nulls, routes are JSON."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=LEDGER_FIELDS)
+    writer = csv.DictWriter(text, fieldnames=(*LEDGER_FIELDS, *(("route",) if with_routes else ())))
     writer.writeheader()
-    writer.writerows(line_document(posted) for posted in lines)
+    for posted in lines:
+        route = {"route": "" if posted.route is None else posted.route.model_dump_json()} if with_routes else {}
+        writer.writerow(line_document(posted) | route)
     return text.getvalue().removesuffix("\r\n")
 
 
 def line_document(posted: Posted) -> dict[str, object]:
     """All of a line, in the canonical form of each field."""
     return {"id": posted.id, **canonical_fields(posted.line), "hash": posted.line.hash}
+
+
+def _beside(posted: Posted) -> dict[str, object]:
+    return {"route": None if posted.route is None else posted.route.model_dump(mode="json")}
+
+
+def _way(posted: Posted) -> str:
+    if posted.route is None:
+        return "-"
+    taken, why = posted.route, posted.route.route
+    return f"{why.request_class}: {why.tier} by {why.rule}, {why.placement}, {taken.target or '-'} of {taken.of}"
 
 
 def conflicts_table(conflicts: Sequence[Conflict]) -> str:

@@ -107,7 +107,8 @@ class LedgerRow(Table, table=True):
 
     `sequence`, `previous_hash` and `hash` are its place in the chain of its account, `revision` its place among the
     lines of its request (0: the first settlement), `corrects` the line it names, `posted_on` the daily close that
-    covers it. `day` and `month` are the windows that the prompt was held in.
+    covers it. `day` and `month` are the windows that the prompt was held in. `route` says which way the request went:
+    it is no part of what is hashed, and null where nobody told it.
     """
 
     __tablename__ = "ledger"
@@ -185,6 +186,7 @@ class LedgerRow(Table, table=True):
     monthly_resets_at: datetime | None = Field(sa_type=_UTC)
     cost: Decimal | None = Field(sa_type=_MONEY)
     cost_currency: str | None
+    route: dict[str, Any] | None = Field(sa_type=JSONB)
 
 
 class LedgerHeadRow(Table, table=True):

@@ -39,6 +39,9 @@ def ledger(
     limit: Limit = 50,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    routes: Annotated[
+        bool, typer.Option("--routes", help="With the way that each request went, which is no part of the hash.")
+    ] = False,
 ) -> None:
     """Print lines of the ledger, oldest first."""
     if as_json and as_csv:
@@ -50,7 +53,7 @@ def ledger(
             return await store.ledger.lines(LedgerFilter(account, request, used_on, limit))
 
     show = listings.ledger_json if as_json else listings.ledger_csv if as_csv else listings.ledger_table
-    typer.echo(show(asyncio.run(read())))
+    typer.echo(show(asyncio.run(read()), with_routes=routes))
 
 
 def conflicts(

@@ -14,6 +14,7 @@ from operator import attrgetter
 from uuid import UUID
 
 from billing.domain.lines import Entry, Line
+from contracts.gateway import RouteTaken
 
 # The canonical form that a line is hashed in is part of what is hashed.
 FORMAT = 1
@@ -64,9 +65,10 @@ def append(head: Head, entries: Sequence[Entry], *, recorded_at: datetime, poste
     return links, head
 
 
-def document(link: Link) -> str:
-    """All of a new line as JSON, its hash included."""
-    return f'{link.canonical[:-1].decode()},"hash":"{link.line.hash}"}}'
+def document(link: Link, route: RouteTaken | None = None) -> str:
+    """All of a new line as JSON: what was hashed, byte for byte, its hash, and beside them the way its request went."""
+    beside = "" if route is None else f',"route":{route.model_dump_json()}'
+    return f'{link.canonical[:-1].decode()},"hash":"{link.line.hash}"{beside}}}'
 
 
 def moment(value: datetime) -> str:

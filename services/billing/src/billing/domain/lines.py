@@ -8,7 +8,7 @@ from enum import StrEnum
 from operator import attrgetter
 from uuid import UUID
 
-from contracts.gateway import Cost, RequestSettled, Timings, TokenUsage, WindowAfter
+from contracts.gateway import Cost, RequestSettled, RouteTaken, Timings, TokenUsage, WindowAfter
 from contracts.outcomes import Outcome
 
 MILLISECONDS = Decimal("0.001")
@@ -121,10 +121,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A line as the table holds it, with the id by which others name it."""
+    """A line as the table holds it, with the id by which others name it.
+
+    `route` stands beside the line and is not hashed: it explains, and says nothing about money. None: nobody told it,
+    or it was not read.
+    """
 
     id: int
     line: Line
+    route: RouteTaken | None = None
 
     @property
     def entry(self) -> Entry:
@@ -165,8 +170,9 @@ def settlement_entry(settlement: Settlement, *, revision: int = 0) -> Entry:
     )
 
 
-def settlement_of(entry: Entry) -> Settlement:
-    """The settlement that an entry was made of, for the record of one that lost its line."""
+def settlement_of(posted: Posted) -> Settlement:
+    """The settlement that a line was made of, for the record of one that lost its line."""
+    entry = posted.entry
     settled = RequestSettled(
         **dict(zip(_AS_TOLD, _as_told(entry), strict=True)),
         outcome=Outcome(entry.outcome),
@@ -177,6 +183,7 @@ def settlement_of(entry: Entry) -> Settlement:
         daily=daily_window(entry),
         monthly=monthly_window(entry),
         cost=None if entry.cost is None else Cost(amount=entry.cost, currency=entry.cost_currency or ""),
+        route=posted.route,
     )
     return Settlement(settled, entry.stream_sequence)
 

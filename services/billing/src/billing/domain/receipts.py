@@ -50,6 +50,7 @@ def receipt_of(lines: Sequence[Posted]) -> Receipt:
         ledger_sequence=line.sequence,
         ledger_hash=line.hash,
         recorded_at=line.recorded_at,
+        route=posted.route,
     )
 
 

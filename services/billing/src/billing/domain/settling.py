@@ -71,7 +71,7 @@ def _decide_known(decided: Decided, candidates: Sequence[Settlement], lines: Seq
     # The line of one account is never moved to another one: whoever claims that is kept for staff.
     if first.sequence < live.entry.stream_sequence and is_of_account:
         decided.entries += _put_right(live, lines, first)
-        decided.conflicts += [*candidates[1:], settlement_of(live.entry)]
+        decided.conflicts += [*candidates[1:], settlement_of(live)]
         decided.late_firsts.append(live.entry.request_id)
         return
     decided.conflicts += [each for each in candidates if each.sequence != live.entry.stream_sequence]

@@ -12,9 +12,10 @@ from psycopg.types.json import Jsonb
 
 from billing.domain.chain import Head, Link, append, document
 from billing.domain.lines import Entry, Kind, Line, Posted, Settlement
+from billing.domain.routes import Routes, route_beside, routes_of
 from billing.domain.settling import Decided, History, Recorded, decide
 from billing.errors import UnknownLine
-from billing.store.rows import LINE_COLUMNS, LINE_COLUMNS_OF_LINE, NAMES, TYPES, posted
+from billing.store.rows import EXPLAINED_COLUMNS, LINE_COLUMNS_OF_LINE, NAMES, TYPES, explained, posted
 from billing.store.session import Connection
 from chassis import database
 
@@ -34,7 +35,7 @@ INSERT INTO billing.ledger_heads (account_id, sequence, hash)
 SELECT account_id, 0, %s FROM unnest(%s::uuid[]) AS unknown (account_id) ORDER BY account_id
 ON CONFLICT (account_id) DO NOTHING
 """
-# The very bytes that were hashed, in one parameter: an array per column costs twice the time.
+# The very bytes that were hashed, routes beside them, in one parameter: an array per column costs twice the time.
 _APPEND = f"""
 INSERT INTO billing.ledger ({NAMES}) SELECT {NAMES}
 FROM ROWS FROM (json_to_recordset(%s::json) AS ({TYPES})) WITH ORDINALITY AS line ({NAMES}, place)
@@ -46,10 +47,10 @@ FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS line (account_id, sequence,
 WHERE head.account_id = line.account_id
 """
 _LINES_OF_REQUESTS = f"""
-SELECT {LINE_COLUMNS} FROM billing.ledger WHERE request_id = ANY(%s::uuid[]) ORDER BY request_id, revision
+SELECT {EXPLAINED_COLUMNS} FROM billing.ledger WHERE request_id = ANY(%s::uuid[]) ORDER BY request_id, revision
 """
 _LINES_FOR_RECEIPT = f"""
-SELECT {LINE_COLUMNS} FROM billing.ledger WHERE request_id = %s AND account_id = %s ORDER BY revision
+SELECT {EXPLAINED_COLUMNS} FROM billing.ledger WHERE request_id = %s AND account_id = %s ORDER BY revision
 """
 _REQUEST_OF_LINE = "SELECT request_id FROM billing.ledger WHERE id = %s"
 _KEEP_CONFLICTS = """
@@ -146,7 +147,7 @@ class Ledger:
             # Read again: until the head was locked, the request could get more lines.
             lines = (await _history(connection, [request_id]))[request_id]
             entry = correct(_named(lines, named), lines, posting.recorded_at)
-            if await _append(connection, posting, [entry]) is None:
+            if await _append(connection, posting, [entry], {}) is None:
                 raise database.StoreAway("the request got another line at the same time")
             return (await _history(connection, [request_id]))[request_id][-1]
 
@@ -157,10 +158,10 @@ class Ledger:
         where = " AND ".join(f"{name} = %({name})s" for name in given) or "true"
         # Both say which line is newer; an account's own order has an index.
         order = "sequence" if wanted.account_id is not None and wanted.day is None else "id"
-        query = f"SELECT {LINE_COLUMNS} FROM billing.ledger WHERE {where} ORDER BY {order} DESC LIMIT %(limit)s"
+        query = f"SELECT {EXPLAINED_COLUMNS} FROM billing.ledger WHERE {where} ORDER BY {order} DESC LIMIT %(limit)s"
         async with self._reading.held() as connection:
             rows = await (await connection.execute(query.encode(), given | {"limit": wanted.limit})).fetchall()
-        return [posted(row) for row in reversed(rows)]
+        return [explained(row) for row in reversed(rows)]
 
     async def lines_of(self, request_id: UUID, *, account_id: UUID) -> Sequence[Posted]:
         """All lines of one request of that account, in the order of their revision.
@@ -176,7 +177,7 @@ class Ledger:
         async with self._reading.held() as connection:
             with database.statement("SELECT", "billing.ledger"):
                 rows = await (await connection.execute(_LINES_FOR_RECEIPT, (request_id, account_id))).fetchall()
-        return [posted(row) for row in rows]
+        return [explained(row) for row in rows]
 
     async def conflicts(self, *, account_id: UUID | None, limit: int) -> Sequence[Conflict]:
         """The newest settlements that were kept without effect, newest first."""
@@ -228,9 +229,10 @@ async def _append_decided(
 ) -> tuple[Decided, Sequence[Line]]:
     """Write what is decided without looking; where the key says no, look at what is there and decide again."""
     history: History = {}
+    routes = routes_of(settlements)
     for _ in range(_ROUNDS):
         decided = decide(settlements, history)
-        lines = await _append(connection, posting, decided.entries)
+        lines = await _append(connection, posting, decided.entries, routes)
         if lines is not None:
             return decided, lines
         history = await _history(connection, [settlement.settled.request_id for settlement in settlements])
@@ -238,14 +240,15 @@ async def _append_decided(
 
 
 async def _append(
-    connection: psycopg.AsyncConnection, posting: _Posting, entries: Sequence[Entry]
+    connection: psycopg.AsyncConnection, posting: _Posting, entries: Sequence[Entry], routes: Routes
 ) -> Sequence[Line] | None:
     """The lines that were written, all of them; None and nothing, if a request has one of that revision already."""
     if not entries:
         return []
     links, heads = _chained(posting, entries)
     async with connection.transaction() as savepoint:
-        written = await connection.execute(_APPEND, ["[" + ",".join(map(document, links)) + "]"])
+        documents = [document(link, route_beside(link.line.entry, routes)) for link in links]
+        written = await connection.execute(_APPEND, ["[" + ",".join(documents) + "]"])
         if written.rowcount != len(links):
             raise psycopg.Rollback(savepoint)
         await connection.execute(
@@ -281,7 +284,7 @@ async def _open_heads(connection: psycopg.AsyncConnection, account_ids: Sequence
 async def _history(connection: psycopg.AsyncConnection, request_ids: Sequence[UUID]) -> dict[UUID, list[Posted]]:
     found: defaultdict[UUID, list[Posted]] = defaultdict(list)
     for row in await (await connection.execute(_LINES_OF_REQUESTS, [list(request_ids)])).fetchall():
-        line = posted(row)
+        line = explained(row)
         found[line.entry.request_id].append(line)
     return dict(found)
 

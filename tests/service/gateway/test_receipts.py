@@ -17,14 +17,40 @@ import uuid_utils
 from chassis import bus
 from contracts.billing import READ_RECEIPT, NoReceipt, ReadReceipt, Receipt
 from contracts.failures import Failure
-from contracts.gateway import RequestSettled, Timings, TokenUsage, WindowAfter
+from contracts.gateway import RequestSettled, RouteTaken, Timings, TokenUsage, WindowAfter
 from contracts.outcomes import Outcome
+from contracts.router import Route
 from devstack.provider import Provider
 from devstack.pytest_plugin import FreshDatabase
 from gateway.auth import INFERENCE
 from tests.service.gateway.chat_house import Answer, House, house, target
 
 NOW = datetime(2026, 11, 22, 12, 0, 1, tzinfo=UTC)
+ROUTE = RouteTaken(
+    route=Route(
+        profiles_version=7,
+        request_class="code",
+        tier="strong",
+        rule="difficulty",
+        placement="affinity",
+        candidates=3,
+        considered=5,
+    ),
+    target=2,
+    of=3,
+    hedges=1,
+)
+SHOWN = {
+    "profiles_version": 7,
+    "class": "code",
+    "tier": "strong",
+    "rule": "difficulty",
+    "placement": "affinity",
+    "target": 2,
+    "of": 3,
+    "considered": 5,
+    "hedges": 1,
+}
 
 
 def receipt_of(settled: RequestSettled, **fields: object) -> Receipt:
@@ -48,6 +74,7 @@ def receipt_of(settled: RequestSettled, **fields: object) -> Receipt:
         "tokens": settled.tokens,
         "daily": settled.daily,
         "monthly": settled.monthly,
+        "route": settled.route,
         "error_code": settled.error_code,
         "trace_id": settled.trace_id,
         "ledger_sequence": 1,
@@ -115,7 +142,9 @@ async def test_a_receipt_says_all_that_the_ledger_line_knows(
         tokens = TokenUsage(input=12, cached_input=2, output=7, reasoning=1, source="provider")
         timings = Timings(admitted_ms=3.5, first_content_ms=20.25, total_ms=40.0)
         settled = settled.model_copy(update={"tokens": tokens, "timings": timings})
-        billing.know(receipt_of(settled, daily=window, monthly=None, credited_prompts=1, trace_id="ab" * 16))
+        billing.know(
+            receipt_of(settled, daily=window, monthly=None, credited_prompts=1, trace_id="ab" * 16, route=ROUTE)
+        )
         path = "/api/smart-routing-ai-model/v1"
         answers = [
             await receipt(home, answered.headers["x-request-id"]),
@@ -152,7 +181,28 @@ async def test_a_receipt_says_all_that_the_ledger_line_knows(
             "trace_id": "ab" * 16,
             "ledger": {"sequence": 1, "hash": "ab" * 32, "recorded_at": "2026-11-22T12:00:01Z"},
             "replay_of": None,
+            "route": SHOWN,
         }
+
+
+async def test_the_route_of_a_receipt_never_has_a_targets_name_and_is_null_where_nobody_told_it(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    async with (
+        Provider() as provider,
+        answering(nats_url) as billing,
+        house(nats_url, fresh_database, tmp_path, {"canary-of-nebula": target(provider, "canary-model")}) as home,
+    ):
+        await home.ask()
+        settled = await home.settlement()
+        answers = []
+        # As it was told, answered by the second target, by none, and told by nobody.
+        for route in (settled.route, ROUTE, ROUTE.model_copy(update={"target": None}), None):
+            billing.know(receipt_of(settled, route=route))
+            answers.append(await receipt(home, settled.request_id))
+    assert settled.target == "canary-of-nebula"
+    assert all(answer.status == 200 and b"canary" not in answer.body for answer in answers)
+    assert [answer.json["route"] for answer in answers[1:]] == [SHOWN, {**SHOWN, "target": None}, None]
 
 
 async def test_a_receipt_that_is_on_its_way_is_waited_for(
@@ -253,7 +303,7 @@ async def test_a_replay_has_a_receipt_of_its_own_that_costs_nothing_and_names_th
         first = await home.ask(key="again")
         settled = await home.settlement()
         replayed = await home.ask(key="again")
-        billing.know(receipt_of(settled))
+        billing.know(receipt_of(settled, route=ROUTE))
         of_first = (await receipt(home, first.headers["x-request-id"])).json
         answer = await receipt(home, replayed.headers["x-request-id"])
         asked = billing.asked
@@ -267,7 +317,8 @@ async def test_a_replay_has_a_receipt_of_its_own_that_costs_nothing_and_names_th
     assert of_replay["replay_of"] == first.headers["x-request-id"]
     assert (of_replay["ledger"], of_replay["windows"], of_replay["timings"]) == (None, None, None)
     assert of_replay["tokens"] == {"input": 0, "cached_input": 0, "output": 0, "reasoning": 0, "source": "none"}
-    same = ("plan", "model_asked", "model_served", "endpoint", "stream", "turn")
+    same = ("plan", "model_asked", "model_served", "endpoint", "stream", "turn", "route")
+    assert of_first["route"] == SHOWN
     assert {name: of_replay[name] for name in same} == {name: of_first[name] for name in same}
 
 

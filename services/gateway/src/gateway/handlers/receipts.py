@@ -18,9 +18,10 @@ from chassis.database import StoreAway
 from contracts.billing import READ_RECEIPT, NoReceipt, Receipt
 from contracts.billing import ReadReceipt as ReadReceiptRequest
 from contracts.failures import Failure
-from contracts.gateway import Timings, TokenUsage, WindowAfter
+from contracts.gateway import RouteTaken, Timings, TokenUsage, WindowAfter
 from contracts.outcomes import Outcome
 from contracts.plans import PlanCatalogue
+from contracts.router import Placement, RequestClass, Rule, Tier
 from gateway.auth import USAGE_READ, require_scope
 from gateway.domain import Caller
 from gateway.errors import ReceiptNotFound, ServiceUnavailable
@@ -57,6 +58,35 @@ class ReceiptLedger(BaseModel):
     recorded_at: datetime
 
 
+class ReceiptRoute(BaseModel):
+    """Which way the request went and why. It explains; what was charged does not depend on it."""
+
+    profiles_version: int = Field(description="The version of the routing profiles that decided")
+    request_class: RequestClass = Field(
+        serialization_alias="class", description="What the request was taken to be about; `unknown`: nobody looked"
+    )
+    tier: Tier = Field(description="`light` for the cheaper models, `strong` for the others")
+    rule: Rule = Field(
+        description="What decided the tier. `provider_state` and `tool_loop`: what had begun goes on where it was. "
+        "`capability`: only this tier has models that can take the request. `single_tier`: there is only one. "
+        "`budget`: the share of the strong tier is none or all. `session`: the tier of the session is kept. "
+        "`class_outcomes`: how requests of this class went before. `difficulty`: how hard the prompt seemed. "
+        "`balance`: nothing was known of the prompt, so the share of the strong tier decided. "
+        "`last_plan`: as such a request went before, because the router was silent"
+    )
+    placement: Placement = Field(
+        description="How the first target of the tier was found. `order`: the one that is configured first. "
+        "`pinned`: the one that served before. `probe`: one that had failed is tried again. "
+        "`affinity`: the place of the session, where prompts are cached. `cost`: the lowest of waiting and price"
+    )
+    target: int | None = Field(
+        description="Which of the `of` targets answered, 1 for the first choice; null when none did"
+    )
+    of: int = Field(description="How many targets the request could go to, one after the other")
+    considered: int = Field(description="How many targets those were chosen from")
+    hedges: int = Field(description="Calls beside a first one that was silent for long")
+
+
 class ReceiptReport(BaseModel):
     """How one request ended. A replay has the figures of the request whose answer it was sent, but for what it cost."""
 
@@ -83,6 +113,9 @@ class ReceiptReport(BaseModel):
     trace_id: str | None
     ledger: ReceiptLedger | None = Field(description="Null for a replay, which has no line of its own")
     replay_of: UUID | None = Field(description="The request whose stored answer this one was sent")
+    route: ReceiptRoute | None = Field(
+        description="Null when it was not routed, or nobody told how; a replay has that of its first request"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,4 +287,19 @@ def _of_line(receipt: Receipt, *, calls: int | None) -> ReceiptReport:
             sequence=receipt.ledger_sequence, hash=receipt.ledger_hash, recorded_at=receipt.recorded_at
         ),
         replay_of=None,
+        route=None if receipt.route is None else _route(receipt.route),
+    )
+
+
+def _route(taken: RouteTaken) -> ReceiptRoute:
+    return ReceiptRoute(
+        profiles_version=taken.route.profiles_version,
+        request_class=taken.route.request_class,
+        tier=taken.route.tier,
+        rule=taken.route.rule,
+        placement=taken.route.placement,
+        target=taken.target,
+        of=taken.of,
+        considered=taken.route.considered,
+        hedges=taken.hedges,
     )

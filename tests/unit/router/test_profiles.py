@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from router.profiles import Profiles, Target
 from tests.unit.router.configurations import profiles
 
-
 # What only the router goes by.
 ROUTERS_OWN = {"model_family", "is_reasoning", "region", "capacity", "requests_per_minute"}
 

@@ -1,4 +1,4 @@
-"""The profiles file of this stack: the shipped one with its targets replaced, or one that was given."""
+"""The profiles file of this stack: the shipped one with all its targets replaced by one, or one that was given."""
 
 import shutil
 from collections.abc import Mapping
@@ -55,7 +55,12 @@ def _write_single(path: Path, target: Mapping[str, object]) -> Path:
     document = {
         "version": shipped["version"],
         "targets": {"default": dict(target)},
-        "profiles": {alias: {"targets": ["default"]} for alias in shipped["profiles"]},
+        "profiles": {alias: _replaced(profile) for alias, profile in shipped["profiles"].items()},
     }
     write_whole(path, yaml.safe_dump(document, sort_keys=False))
     return path
+
+
+def _replaced(profile: Mapping[str, object]) -> dict[str, object]:
+    """The same vector over the one target."""
+    return {name: ["default"] if name in ("targets", "light", "strong") else value for name, value in profile.items()}

@@ -3,7 +3,7 @@
     python3 libs/devstack/bootstrap.py [--dev] [--model] [--clients]
 
 It creates `.venv` (or SMARTROUTE_VENV), installs the hash-pinned locks with pip, which obeys your own index settings,
-and the seven members of the workspace editable. `--clients` makes a second environment, `.smartroute-clients` (or
+and the eight members of the workspace editable. `--clients` makes a second environment, `.smartroute-clients` (or
 SMARTROUTE_CLIENTS), for the programs that the tests run as customers do: their packages and ours must not meet. Node
 comes with them, from the same lock. Every finished part is stamped with a hash of what it was made from: a second run
 looks at the stamps and ends at once, an interrupted one goes on with the part that was not finished.
@@ -33,7 +33,7 @@ if sys.version_info < NEEDED:
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MEMBERS = [ROOT / path for path in (
-    "libs/contracts", "libs/chassis", "libs/devstack",
+    "libs/contracts", "libs/chassis", "libs/scoring", "libs/devstack",
     "services/gateway", "services/quota", "services/router", "services/billing",
 )]  # fmt: skip
 LOCKS = {
@@ -45,7 +45,7 @@ LOCKS = {
 NODE_CLIENTS = ROOT / "tests/clients/npm/package.json"
 TITLES = {
     "base": "packages",
-    "members": "our own seven packages",
+    "members": "our own eight packages",
     "dev": "tools for tests and checks",
     "model": "the local model",
     "clients": "Python clients, and Node",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("gateway", "quota", "router", "billing")
-LIBRARIES = ("contracts", "chassis", "devstack")
+LIBRARIES = ("contracts", "chassis", "scoring", "devstack")
 
 
 def package(member: str) -> Path:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 from tests.architecture.repository import ROOT, SERVICES, files, imported, package, shown, sources, top_level, tree
@@ -77,6 +78,17 @@ def test_only_the_bus_imports_nats() -> None:
     product = sources(ROOT / "services", package("chassis"), package("contracts"))
     importing = {shown(path.parent) for path in product if "nats" in top_level(imported(path))}
     assert importing == {"libs/chassis/src/chassis/bus"}
+
+
+def test_scoring_is_standard_library_apart_from_its_training() -> None:
+    modules = [path for path in sources(package("scoring")) if path.name != "training.py"]
+    foreign = {
+        f"{shown(path)} imports {name}"
+        for path in modules
+        for name in top_level(imported(path)) - sys.stdlib_module_names - {"scoring"}
+    }
+    assert modules
+    assert sorted(foreign) == []
 
 
 def test_only_upstream_calls_out_over_http_in_the_gateway() -> None:

@@ -73,6 +73,14 @@ def test_dependencies_of_extras_count_and_bounds_hold_for_what_is_pinned_only(tm
     assert fault.startswith("services/quota/pyproject.toml declares uvloop, which is not in requirements.lock")
 
 
+def test_what_training_needs_is_pinned_among_the_tools(tmp_path: Path) -> None:
+    root = _a_workspace(tmp_path, lock=LOCK)
+    project = root / "services/quota/pyproject.toml"
+    project.write_text(project.read_text(encoding="utf-8").replace("fast = ", "train = "), encoding="utf-8")
+    (fault,) = check(root)
+    assert fault.startswith("services/quota/pyproject.toml declares uvloop, which is not in requirements-dev.lock")
+
+
 def test_a_lock_that_records_an_address_is_refused(tmp_path: Path) -> None:
     found = check(_a_workspace(tmp_path, lock="--index-url https://example.test/simple\n" + LOCK))
     assert "requirements.lock records addresses; run `make lock`" in found

@@ -1,8 +1,9 @@
 """Each service installs alone: with its own wheel, our libraries, and nothing but what those declare.
 
-For each service a folder is made that holds its wheel, those of contracts and chassis, and links to exactly the
-distributions that their metadata asks for. An isolated interpreter that sees only this folder and the standard library
-imports the service and runs its `check-config`. A dependency that nobody declared is missing there, as in an image.
+For each service a folder is made that holds its wheel, those of the libraries of ours that it asks for, and links to
+exactly the other distributions that their metadata asks for. An isolated interpreter that sees only this folder and the
+standard library imports the service and runs its `check-config`. A dependency that nobody declared is missing there, as
+in an image.
 """
 
 import json
@@ -21,7 +22,8 @@ from packaging.utils import canonicalize_name
 from devstack.repository import PLANS, PROFILES, ROOT
 
 SERVICES = ("gateway", "quota", "router", "billing")
-LIBRARIES = ("contracts", "chassis")
+LIBRARIES = ("contracts", "chassis", "scoring")
+_OURS = "smartroute-"
 
 # Run by `python -I -S`: no site-packages, no .pth files, no PYTHON* variables. argv: folder, service, forbidden names.
 _PROBE = """
@@ -51,8 +53,10 @@ def build_wheels(folder: Path) -> None:
 
 
 def install(service: str, *, wheels: Path, into: Path) -> None:
-    """The service and our libraries from their wheels; what they ask for as links to what is installed here."""
-    ours = [str(next(wheels.glob(f"smartroute_{name}-*.whl"))) for name in (service, *LIBRARIES)]
+    """The service and the libraries of ours that it needs from their wheels; the rest as links to what is here."""
+    needed = _closure({_OURS + service: distribution(_OURS + service)}) | {_OURS + service}
+    names = sorted(name.removeprefix(_OURS) for name in needed if name.startswith(_OURS))
+    ours = [str(next(wheels.glob(f"smartroute_{name}-*.whl"))) for name in names]
     _pip("install", "--no-deps", "--no-compile", "--target", str(into), *ours)
     installed = {_name(found): found for found in distributions(path=[str(into)])}
     for name in sorted(_closure(installed) - installed.keys()):

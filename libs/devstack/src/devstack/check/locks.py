@@ -19,6 +19,8 @@ from devstack.repository import ROOT
 
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?P<rest>[^\n]*(?:\n[ \t]+[^\n]*)*)", re.MULTILINE)
 _OURS = "smartroute-"
+# An extra that no service runs with: it is pinned among the tools.
+_EXTRAS_OF_TOOLS = frozenset({"train"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +61,18 @@ def _all(texts: Iterable[str], where: str) -> list[Declared]:
     return [Declared(Requirement(text), where) for text in texts]
 
 
-def _of_members(root: Path) -> list[Declared]:
+def _of_members(root: Path) -> tuple[list[Declared], list[Declared]]:
+    """What members need to run, and what extras for tools need."""
     found: list[Declared] = []
+    tools: list[Declared] = []
     for path in sorted([*root.glob("services/*/pyproject.toml"), *root.glob("libs/*/pyproject.toml")]):
         document = _read(path)
         where = path.relative_to(root).as_posix()
         found += _all(document["project"]["dependencies"], where)
-        for extra in document["project"].get("optional-dependencies", {}).values():
-            found += _all(extra, where)
+        for name, extra in document["project"].get("optional-dependencies", {}).items():
+            (tools if name in _EXTRAS_OF_TOOLS else found).extend(_all(extra, where))
         found += _all(document["build-system"]["requires"], where)
-    return found
+    return found, tools
 
 
 def check(root: Path) -> list[str]:
@@ -76,11 +80,12 @@ def check(root: Path) -> list[str]:
     project = _read(root / "pyproject.toml")
     groups = {name: _all(texts, f"group {name}") for name, texts in project["dependency-groups"].items()}
     bounds = _all(project["tool"]["uv"]["constraint-dependencies"], "constraint-dependencies")
+    members, tools = _of_members(root)
     locks = {
-        "requirements.lock": [*_of_members(root), *groups.pop("build")],
+        "requirements.lock": [*members, *groups.pop("build")],
         "requirements-model.lock": groups.pop("model"),
         "requirements-clients.lock": groups.pop("clients"),
-        "requirements-dev.lock": [each for group in groups.values() for each in group],
+        "requirements-dev.lock": [*tools, *(each for group in groups.values() for each in group)],
     }
     found: list[str] = []
     for name, declared in locks.items():

@@ -267,10 +267,12 @@ class TargetSeen(Message):
     """A target as a decision saw it: what its cost was made of.
 
     `latency_seconds` is what a first byte takes, or has been waited for; `success` a moving average; `price` that of
-    the request in the currency of the profile, None when a price is not known.
+    the request in `currency`, None when a price is not known. `tiers` are those of the profile that it is in; none in a
+    profile that names an order.
     """
 
     target: str
+    tiers: tuple[Tier, ...] = ()
     latency_seconds: float
     waiting: int
     in_flight: int
@@ -279,6 +281,7 @@ class TargetSeen(Message):
     is_failing: bool = False
     may_probe: bool = False
     price: float | None = None
+    currency: str | None = None
     cost: float | None = None
     excluded: Exclusion | None = None
 
@@ -287,7 +290,8 @@ class Decision(Message):
     """One decision with all that it was made from, and no text: enough to explain it, and to decide it again.
 
     `theta` is the threshold of the profile at that moment, `estimate` what was held against it. `session_tier` and
-    `pinned` are what the replica remembered of the session and of the turn.
+    `pinned` are what the replica remembered of the session and of the turn. `budget` is the strong share that the
+    profile was held to; None: it has not both tiers.
     """
 
     ask: Choose
@@ -305,6 +309,7 @@ class Decision(Message):
     session_tier: Tier | None = None
     pinned: str | None = None
     is_panic: bool = False
+    budget: float | None = None
 
 
 class RequestsRouted(Message):
@@ -323,9 +328,10 @@ REQUESTS_ROUTED: Event[RequestsRouted] = Event(
 
 
 class TakeOver(Message):
-    """A replica that starts asks one that runs for what it has learnt."""
+    """A replica that starts asks one that runs for what it has learnt. Who only looks at targets needs no pins."""
 
     instance: str
+    with_pins: bool = True
 
 
 class KnownPin(Message):
@@ -340,6 +346,7 @@ class KnownTarget(Message):
     """What a replica has learnt of one target, and its load.
 
     Times are seconds from now; `quantiles` are bucket, median and 95th percentile in seconds, and how many they are of.
+    `is_probing`: one request is out to try it again.
     """
 
     target: str
@@ -354,16 +361,31 @@ class KnownTarget(Message):
     waiting: int = 0
     starts_last_minute: int = 0
     quantiles: tuple[tuple[int, float, float, int], ...] = ()
+    is_probing: bool = False
+
+
+class KnownShare(Message):
+    """How a replica spends the strong budget of a profile: its threshold now, and its decisions by tier since it began
+    with this profile."""
+
+    alias: str
+    budget: float
+    theta: float
+    light: int
+    strong: int
 
 
 class Knowledge(Message):
-    """All that a replica has learnt and that a restart would lose; the newest pins."""
+    """All that a replica has learnt and that a restart would lose; the newest pins. `shares` are of profiles that have
+    both tiers, and of the one that answers."""
 
     outcome: Literal["knowledge"] = "knowledge"
     profiles_version: int
     targets: tuple[KnownTarget, ...]
     pins: tuple[KnownPin, ...]
     thetas: dict[str, float]
+    shares: tuple[KnownShare, ...] = ()
+    told_by: str = ""
 
 
 TakeOverReply = Knowledge | Failure

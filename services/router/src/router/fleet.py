@@ -292,4 +292,5 @@ def _known(name: str, target: _Target, now: float) -> KnownTarget:
         waiting=target.waiting,
         starts_last_minute=target.started.count(now),
         quantiles=tuple((bucket, q.median, q.p95, q.count) for bucket, q in target.times.by_bucket.items()),
+        is_probing=health.probe_until is not None and now < health.probe_until,
     )

@@ -39,8 +39,8 @@ class Handlers:
     async def describe(self, ask: Describe) -> Described:
         return self._switchboard.describe(ask.alias)
 
-    async def take_over(self, _: TakeOver) -> Knowledge:
-        return self._switchboard.knowledge(now=time.monotonic())
+    async def take_over(self, ask: TakeOver) -> Knowledge:
+        return self._switchboard.knowledge(now=time.monotonic(), with_pins=ask.with_pins)
 
     def attempts_finished(self, heard: AttemptsFinished) -> None:
         known = self._switchboard.configuration.candidates

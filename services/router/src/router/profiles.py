@@ -171,6 +171,11 @@ class Target(_Section):
         return float(self.prices.input_per_million) / 1e6, float(self.prices.output_per_million) / 1e6
 
     @property
+    def currency(self) -> str | None:
+        """That of its prices."""
+        return self.prices.currency if self.prices is not None else None
+
+    @property
     def family(self) -> str:
         """What has to stay the same in the middle of a turn."""
         return self.model_family or self.model
@@ -270,6 +275,11 @@ class Profile(_Section):
     def tier_of(self, target: str) -> Tier:
         """Of a target that is in both: light."""
         return "light" if target in self.light or target in self.targets else "strong"
+
+    def tiers_of(self, target: str) -> tuple[Tier, ...]:
+        """The tiers that a target is in: none, where the profile names an order."""
+        members: tuple[tuple[Tier, Sequence[str]], ...] = (("light", self.light), ("strong", self.strong))
+        return tuple(tier for tier, names in members if target in names)
 
     def session_tier_of(self, target: str) -> Tier | None:
         """What it says of a session that this target served it; nothing, if the target is in both tiers or none."""

@@ -97,14 +97,17 @@ def decision_of(decided: Decided, at: datetime, *, instance: str) -> Decision:
         session_tier=question.session_tier,
         pinned=question.pinned,
         is_panic=verdict.is_panic,
+        budget=question.profile.strong_budget,
     )
 
 
 def _seen(decided: Decided) -> Sequence[TargetSeen]:
     question, verdict = decided.question, decided.verdict
+    profile, targets = question.profile, question.targets
     return tuple(
         TargetSeen(
             target=name,
+            tiers=profile.tiers_of(name),
             latency_seconds=seen.latency_seconds,
             waiting=seen.waiting,
             in_flight=seen.in_flight,
@@ -112,7 +115,8 @@ def _seen(decided: Decided) -> Sequence[TargetSeen]:
             starts_last_minute=seen.starts_last_minute,
             is_failing=seen.is_failing,
             may_probe=seen.may_probe,
-            price=costs.price_of(question.features, question.targets[name].per_token),
+            price=costs.price_of(question.features, targets[name].per_token),
+            currency=targets[name].currency,
             cost=verdict.costs.get(name),
             excluded=verdict.excluded.get(name),
         )

@@ -4,7 +4,8 @@ It has no I/O and no clock: the bus, the watch on the files and the simulator of
 Nothing here waits, and what a restart loses is taken over from another replica or learnt again.
 """
 
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contracts.gateway import AttemptFinished, AttemptsFinished
@@ -13,6 +14,7 @@ from contracts.router import (
     Chosen,
     Described,
     Knowledge,
+    KnownShare,
     Route,
     Tier,
     Unroutable,
@@ -50,9 +52,10 @@ class Decided:
 
 @dataclass(slots=True)
 class _Steering:
-    """The thresholds of the profiles with a budget."""
+    """The thresholds of the profiles with a budget, and how many decisions were for the light and the strong tier."""
 
     thetas: dict[str, float] = field(default_factory=dict)
+    counts: defaultdict[str, Counter[Tier]] = field(default_factory=lambda: defaultdict(Counter))
 
     def of(self, alias: str) -> float:
         return self.thetas.get(alias, tiers.FIRST_THETA)
@@ -60,6 +63,26 @@ class _Steering:
     def note(self, alias: str, profile: Profile, tier: Tier) -> None:
         if profile.has_both_tiers:
             self.thetas[alias] = tiers.steered(self.of(alias), tier, budget=profile.budget)
+            self.counts[alias][tier] += 1
+
+    def shares(self, profiles: Mapping[str, Profile]) -> tuple[KnownShare, ...]:
+        """How the budgets are spent."""
+        return tuple(
+            KnownShare(
+                alias=alias,
+                budget=profile.budget,
+                theta=self.of(alias),
+                light=self.counts[alias]["light"],
+                strong=self.counts[alias]["strong"],
+            )
+            for alias, profile in profiles.items()
+            if profile.has_both_tiers
+        )
+
+    def keep(self, before: Mapping[str, Profile], now: Mapping[str, Profile]) -> None:
+        """Go on with these profiles: decisions under another budget or of other tiers say nothing of this one."""
+        for alias in [alias for alias in self.counts if before.get(alias) != now.get(alias)]:
+            del self.counts[alias]
 
 
 class Switchboard:
@@ -96,6 +119,7 @@ class Switchboard:
         """Go over to `configuration`. A target that was changed starts afresh: the change may be its repair."""
         before = self._configuration.candidates
         self._fleet.keep({name: before.get(name) == found for name, found in configuration.candidates.items()})
+        self._steering.keep(self._configuration.profiles.profiles, configuration.profiles.profiles)
         self._configuration = configuration
 
     def choose(self, ask: Choose, *, now: float) -> Chosen | Unroutable:
@@ -150,13 +174,15 @@ class Switchboard:
         """What all replicas together know of a class at a target."""
         self._outcomes[cell] = count
 
-    def knowledge(self, *, now: float) -> Knowledge:
+    def knowledge(self, *, now: float, with_pins: bool = True) -> Knowledge:
         """All that a restart would lose."""
         return Knowledge(
             profiles_version=self._configuration.profiles.version,
             targets=self._fleet.known(now=now),
-            pins=self._pins.newest(now=now),
+            pins=self._pins.newest(now=now) if with_pins else (),
             thetas=dict(self._steering.thetas),
+            shares=self._steering.shares(self._configuration.profiles.profiles),
+            told_by=self.instance,
         )
 
     def take_over(self, known: Knowledge, *, now: float) -> None:

@@ -4,7 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.wire.canonical import CallBegun, Counted, Delta, Finished, Prompt, RefusalDelta, TextDelta
+from gateway.wire.canonical import (
+    CallBegun,
+    CallDelta,
+    Counted,
+    Delta,
+    Finished,
+    Prompt,
+    RefusalDelta,
+    TextDelta,
+)
+from gateway.wire.evidence import Evidence
 from gateway.wire.lane import Lane, Sealer, Target, UnusableAnswer
 from gateway.wire.reading import Reading
 from gateway.wire.usage import Usage
@@ -82,23 +92,36 @@ def crossing(
     sealer: Sealer,
     encoder: Encoder,
     write_whole: WriteWhole,
+    evidence: Evidence | None = None,
 ) -> Lane:
     """The lane of a request whose client speaks another format than the target. Raises `lane.Unservable`."""
     written = dialect.write_request(prompt, target, is_stream=is_stream, sealer=sealer)
-    answer = Crossing(dialect.decoder(), encoder, read_whole=dialect.read_whole, write_whole=write_whole)
+    answer = Crossing(
+        dialect.decoder(), encoder, read_whole=dialect.read_whole, write_whole=write_whole, evidence=evidence
+    )
     return Lane(dialect.path, written.body, answer, ignored=written.ignored, headers=dialect.headers)
 
 
 class Crossing:
     """A `lane.Answer` between two formats."""
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, *, read_whole: ReadWhole, write_whole: WriteWhole) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        encoder: Encoder,
+        *,
+        read_whole: ReadWhole,
+        write_whole: WriteWhole,
+        evidence: Evidence | None = None,
+    ) -> None:
         self.failure: str | None = None
         self.is_done = False
         self.has_content = False
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.events = 0
+        self.evidence = evidence
+        self._wants_text = evidence is not None and evidence.wants_text
         self._decoder = decoder
         self._encoder = encoder
         self._read_whole = read_whole
@@ -147,11 +170,29 @@ class Crossing:
         match delta:
             case TextDelta(text) | RefusalDelta(text):
                 self.has_content = self.has_content or bool(text)
+                if self._wants_text:
+                    self._collect(delta)
             case CallBegun():
                 self.has_content = True
+                self._collect(delta)
+            case CallDelta():
+                self._collect(delta)
             case Counted(usage):
                 self.usage = usage
             case Finished(reason):
                 self.finish_reason = reason
+            case _:
+                pass
+
+    def _collect(self, delta: Delta) -> None:
+        if self.evidence is None:
+            return
+        match delta:
+            case TextDelta(text):
+                self.evidence.add_text(text)
+            case CallBegun(place, name):
+                self.evidence.begin_call(place, name)
+            case CallDelta(place, arguments):
+                self.evidence.add_arguments(place, arguments)
             case _:
                 pass

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 from uuid import UUID
 
+from gateway.wire.evidence import Evidence
 from gateway.wire.usage import Usage
 
 ProviderFormat: TypeAlias = Literal["chat", "responses", "completions", "anthropic"]
@@ -115,6 +116,7 @@ class Answer(Protocol):
 
     `failure` is a word of ours for operators; what came before it still leaves. `has_content`: the model said anything
     (text, refusal, tool call; reasoning alone is no answer). `events` counts those of the provider that are understood.
+    `evidence` is complete when the answer is over; None: nothing was asked for that could be checked.
     """
 
     failure: str | None
@@ -126,6 +128,9 @@ class Answer(Protocol):
 
     @property
     def has_finished(self) -> bool: ...
+
+    @property
+    def evidence(self) -> Evidence | None: ...
 
     def feed(self, read: bytes) -> bytes: ...
 
@@ -182,6 +187,10 @@ class Brief:
     is_tool_loop: bool = False
     sealed: tuple[str, ...] = ()
     json_types: tuple[str, ...] | None = None
+
+    def evidence(self, *, free: Collection[str] = ()) -> Evidence | None:
+        """What collects of the answer what can be checked. `free` are the tools whose input may be any text."""
+        return Evidence.wanted(calls=self.may_call, text=self.json_types is not None, free=free)
 
 
 class ClientRequest(Protocol):

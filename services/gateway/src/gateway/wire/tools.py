@@ -116,6 +116,11 @@ class ToolBox:
         """All tools as functions."""
         return [flattened(name, tool) for name, tool in self._tools.items()]
 
+    @property
+    def free(self) -> frozenset[str]:
+        """The flat names of the tools that take free text."""
+        return frozenset([name for name, tool in self._tools.items() if is_free_text(tool.kind)])
+
     def name_of(self, name: str, namespace: str | None = None) -> str:
         """The flat name of a tool that the conversation mentions, declared or not."""
         return self._names.get((namespace, name)) or flat_name(name, namespace)

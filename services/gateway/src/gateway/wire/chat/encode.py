@@ -31,6 +31,7 @@ class Completion:
     """A whole answer, ready to send, and what was in it."""
 
     body: bytes
+    said: Said
     finish_reason: str
     has_content: bool
     usage: Usage | None
@@ -44,7 +45,7 @@ def from_provider_completion(body: bytes, identity: Identity, mint: Mint) -> Com
     finish_reason = known_finish_reason(choice.finish_reason or "stop")
     usage = from_wire_usage(wire_usage) if wire_usage is not None else None
     sent = to_completion(identity, message=message, finish_reason=finish_reason, usage=usage, logprobs=choice.logprobs)
-    return Completion(sent, finish_reason, has_content, usage)
+    return Completion(sent, choice.message, finish_reason, has_content, usage)
 
 
 def to_completion(

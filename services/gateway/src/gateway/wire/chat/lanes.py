@@ -29,7 +29,7 @@ def open_chat_lane(
     """
     if target.format == "chat":
         written = to_provider_request(request, target)
-        answer = ChatAnswer(identity, mint, wants_usage=request.wants_usage)
+        answer = ChatAnswer(identity, mint, wants_usage=request.wants_usage, evidence=request.brief.evidence())
         return Lane(PATH, written.body, answer, ignored=written.ignored)
     prompt = to_prompt(request)
     tools = ToolBox.of(prompt.tools)
@@ -41,6 +41,7 @@ def open_chat_lane(
         sealer=sealer,
         encoder=ChatEncoder(identity, mint, tools=tools, wants_usage=request.wants_usage),
         write_whole=partial(to_chat_completion, identity=identity, mint=mint, tools=tools),
+        evidence=request.brief.evidence(free=tools.free),
     )
     ignored = tuple(dict.fromkeys((*without_place(request), *lane.ignored)))
     return Lane(lane.path, lane.body, lane.answer, ignored=ignored, headers=lane.headers)

@@ -4,6 +4,8 @@ What leaves is built from an allow-list, chunk by chunk, one piece of bytes per 
 is held back until `finish`: the request is settled before the client sees its end.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from gateway.wire.chat.chunks import KEEP_ALIVE, Chunks, to_error_event
@@ -12,12 +14,14 @@ from gateway.wire.chat.models import (
     FAILED_FINISHES,
     ChoiceOut,
     DeltaOut,
+    FunctionPart,
     ProviderAnswer,
     ProviderChoice,
     Said,
     known_finish_reason,
 )
 from gateway.wire.chat.toolcalls import ToolCalls
+from gateway.wire.evidence import Evidence
 from gateway.wire.lane import Identity, Mint
 from gateway.wire.reading import Reading
 from gateway.wire.usage import Usage, from_wire_usage
@@ -28,13 +32,15 @@ _read_chunk = msgspec.json.Decoder(ProviderAnswer)
 class ChatAnswer:
     """One answer of a chat provider to a chat client (a `lane.Answer`)."""
 
-    def __init__(self, identity: Identity, mint: Mint, *, wants_usage: bool) -> None:
+    def __init__(self, identity: Identity, mint: Mint, *, wants_usage: bool, evidence: Evidence | None = None) -> None:
         self.failure: str | None = None
         self.is_done = False
         self.has_content = False
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.events = 0
+        self.evidence = evidence
+        self._wants_text = evidence is not None and evidence.wants_text
         self._identity = identity
         self._mint = mint
         self._reading = Reading()
@@ -55,6 +61,9 @@ class ChatAnswer:
         self.finish_reason = completion.finish_reason
         self.has_content = completion.has_content
         self.usage = completion.usage
+        if self.evidence is not None:
+            said = completion.said
+            _note(self.evidence, said.content, enumerate([part.function for part in said.tool_calls or ()]))
 
     def feed(self, read: bytes) -> bytes:
         return self._reading.feed(self, read)
@@ -109,6 +118,17 @@ class ChatAnswer:
             self.has_content = True
         elif not reasoning:
             return None
+        if self.evidence is not None and (tool_calls or self._wants_text):
+            _note(self.evidence, content, [(part.index, part.function) for part in tool_calls or ()])
         role = None if self._has_role else "assistant"
         self._has_role = True
         return DeltaOut(role, content, refusal, reasoning, tool_calls)
+
+
+def _note(evidence: Evidence, content: str | None, called: Iterable[tuple[int | None, FunctionPart | None]]) -> None:
+    """Calls of custom tools have no function: any text will do for them."""
+    if content and evidence.wants_text:
+        evidence.add_text(content)
+    for place, function in called:
+        if place is not None and function is not None:
+            evidence.add_arguments(place, function.arguments or "")

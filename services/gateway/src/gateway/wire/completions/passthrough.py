@@ -18,6 +18,7 @@ from gateway.wire.completions.models import (
     known_finish_reason,
 )
 from gateway.wire.crossing import Written
+from gateway.wire.evidence import Evidence
 from gateway.wire.lane import Identity, Target, UnusableAnswer
 from gateway.wire.reading import Reading
 from gateway.wire.usage import Usage, from_wire_usage
@@ -54,6 +55,7 @@ class CompletionsPassage:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.events = 0
+        self.evidence: Evidence | None = None  # no tools, no schemas
         self._identity = identity
         self._chunks = Chunks(identity, wants_usage=wants_usage)
         self._reading = Reading()

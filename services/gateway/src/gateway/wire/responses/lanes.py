@@ -49,6 +49,7 @@ def open_responses_lane(
         sealer=sealer,
         encoder=encoder,
         write_whole=lambda _: _json.encode(encoder.completed()),
+        evidence=request.brief.evidence(free=toolbox.free),
     )
     return replace(lane, ignored=(*lane.ignored, *lost_in_crossing(request)), completed=encoder.completed)
 

@@ -17,6 +17,7 @@ import msgspec
 
 from gateway.wire.canonical import FinishReason
 from gateway.wire.chat.toolcalls import TooManyToolCalls
+from gateway.wire.evidence import Evidence
 from gateway.wire.lane import Identity, Mint, UnusableAnswer
 from gateway.wire.reading import Reading
 from gateway.wire.responses.encode import ResponseObject
@@ -71,6 +72,7 @@ class NativeAnswer:
         stores: bool,
         wants_sealed: bool,
         clients_types: Collection[str] = (),
+        evidence: Evidence | None = None,
     ) -> None:
         self.failure: str | None = None
         self.is_done = False
@@ -78,6 +80,7 @@ class NativeAnswer:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.events = 0
+        self._evidence = evidence
         self._names = names
         self._wants_sealed = wants_sealed
         self._object = ResponseObject(identity, echo=echo, stores=stores)
@@ -89,11 +92,21 @@ class NativeAnswer:
         self._held: list[Event] = []
         self._reason: FinishReason | None = None
         self._is_whole = False
+        self._is_read = False
         self._final: Fields | None = None
 
     @property
     def has_finished(self) -> bool:
         return self.finish_reason is not None
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """Read off the items, once: they are kept whole anyway."""
+        if self._evidence is not None and not self._is_read:
+            self._is_read = True
+            for place, slot in enumerate(self._output.shown):
+                _collect(self._evidence, slot.item or slot.so_far() or {}, place)
+        return self._evidence
 
     def feed(self, read: bytes) -> bytes:
         return self._reading.feed(self, read)
@@ -310,6 +323,14 @@ class NativeAnswer:
 def _channel(slot: Slot, name: str, place: int | None, *, has_logprobs: bool) -> Channel:
     counted: Fields = {} if place is None else {events.place_field(name): place}
     return Channel(name, {**slot.where, **counted, **({"logprobs": []} if has_logprobs else {})})
+
+
+def _collect(evidence: Evidence, item: Fields, place: int) -> None:
+    if item.get("type") == "function_call":
+        evidence.add_arguments(place, item.get("arguments") or "")
+    for part in item.get("content") or () if item.get("type") == "message" else ():
+        if part.get("type") == "output_text" and evidence.wants_text:
+            evidence.add_text(part.get("text") or "")
 
 
 def _says_something(name: str, event: Fields) -> bool:

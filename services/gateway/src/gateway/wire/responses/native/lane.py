@@ -79,6 +79,7 @@ def native_lane(request: ResponsesRequest, target: Target, identity: Identity, m
         stores=request.stores,
         wants_sealed=request.wants_sealed,
         clients_types=frozenset(_types(request)),
+        evidence=request.brief.evidence(),
     )
     lost = [*target.drop, *(() if target.quirks.takes_parallel_calls else (_PARALLEL,))]
     ignored = (*(name for name in dict.fromkeys(lost) if request.raw.get(name)), *withheld_names(_tools(request)))

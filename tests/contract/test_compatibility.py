@@ -49,6 +49,31 @@ def test_a_field_of_a_newer_sender_is_ignored(example: Path) -> None:
     assert "a_field_of_tomorrow" not in understood
 
 
+EXPLANATIONS = [
+    ("RequestSettled", ("data", "route", "route", "rule"), ("route",), None),
+    ("Receipt", ("route", "route", "placement"), ("route",), None),
+    ("Chosen", ("route", "rule"), ("route",), None),
+    ("Choose", ("features", "request_class"), ("features", "request_class"), "unknown"),
+    ("AttemptsFinished", ("attempts", 0, "request_class"), ("attempts", 0, "request_class"), None),
+    ("AttemptsFinished", ("attempts", 0, "fault"), ("attempts", 0, "fault"), "broken"),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "read", "understood"), EXPLANATIONS)
+def test_a_word_of_tomorrow_in_an_explanation_costs_the_explanation_and_not_the_message(
+    name: str, place: tuple[str | int, ...], read: tuple[str | int, ...], understood: str | None
+) -> None:
+    said = json.loads((Path(__file__).parent / f"examples/v0.4/{name}.json").read_text())
+    inner = said
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = "a_word_of_tomorrow"
+    found: Any = readers()[name](json.dumps(said).encode())
+    for step in (*(("data",) if "data" in found else ()), *read):
+        found = found[step]
+    assert found == understood
+
+
 @pytest.mark.parametrize("name", sorted(readers()))
 def test_every_message_has_an_example(name: str) -> None:
     assert any(example.name == f"{name}.json" for example in EXAMPLES)

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from contracts import streams
-from contracts.endpoint import Event, Message, Rpc
+from contracts.endpoint import Event, Message, Rpc, unread_as
 from contracts.failures import Failure
 from contracts.gateway import RouteTaken, Timings, TokenUsage, WindowAfter
 from contracts.outcomes import Outcome
@@ -93,7 +93,7 @@ class Receipt(Message):
     ledger_sequence: int
     ledger_hash: str
     recorded_at: datetime
-    route: RouteTaken | None = None
+    route: Annotated[RouteTaken | None, unread_as(None)] = None
 
 
 class NoReceipt(Message):

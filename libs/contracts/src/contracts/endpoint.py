@@ -1,15 +1,30 @@
 """The three ways to speak on the bus: ask (`Rpc`), tell and keep (`Event`), tell and forget (`Signal`)."""
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 
 class Message(BaseModel):
     """Anything on the bus: immutable, and tolerant of a newer sender (unknown fields are ignored)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def unread_as(value: object) -> WrapValidator:
+    """For what only explains or hints: what a newer sender says there in words that we do not know is read as `value`.
+
+    Without it a settlement would be refused for the sake of its explanation.
+    """
+
+    def read(said: Any, understand: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return understand(said)
+        except ValidationError:
+            return value
+
+    return WrapValidator(read)
 
 
 RequestT = TypeVar("RequestT", bound=Message)

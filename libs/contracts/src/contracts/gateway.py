@@ -2,13 +2,13 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from contracts import streams
-from contracts.endpoint import Event, Message, Signal
+from contracts.endpoint import Event, Message, Signal, unread_as
 from contracts.outcomes import Outcome
 from contracts.router import RequestClass, Route
 
@@ -99,7 +99,7 @@ class RequestSettled(Message):
     cost: Cost | None = None
     settled_by: str = ""
     ended_as: Outcome | None = None
-    route: RouteTaken | None = None
+    route: Annotated[RouteTaken | None, unread_as(None)] = None
 
     @property
     def prompts(self) -> int:
@@ -166,8 +166,8 @@ class AttemptFinished(Message):
     retry_after_seconds: float | None = None
     first_byte_ms: float | None = None
     affinity: tuple[str, ...] = ()
-    request_class: RequestClass | None = None
-    fault: QualityFault | None = None
+    request_class: Annotated[RequestClass | None, unread_as(None)] = None
+    fault: Annotated[QualityFault | None, unread_as("broken")] = None
 
 
 class FirstByte(Message):

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from contracts import streams
-from contracts.endpoint import Event, Message, Rpc
+from contracts.endpoint import Event, Message, Rpc, unread_as
 from contracts.failures import Failure
 
 RequestClass = Literal[
@@ -70,7 +70,7 @@ class Features(Message):
     asks for thoughts, so its first byte takes longer.
     """
 
-    request_class: RequestClass = "unknown"
+    request_class: Annotated[RequestClass, unread_as("unknown")] = "unknown"
     difficulty: float | None = None
     input_tokens: int = 0
     output_tokens: int | None = None
@@ -196,7 +196,7 @@ class Chosen(Message):
     first_byte_seconds: tuple[float, ...] = ()
     hedge_after_seconds: float | None = None
     bucket: int = 0
-    route: Route | None = None
+    route: Annotated[Route | None, unread_as(None)] = None
 
 
 class Unroutable(Message):

@@ -115,9 +115,8 @@ def _costs(question: Question, able: Mapping[str, Target]) -> dict[str, float]:
     profile, features, seen = question.profile, question.features, question.seen
     prices = {name: costs.price_of(features, target.per_token) for name, target in able.items()}
     lowest = {tier: _lowest([prices[name] for name in profile.tier(tier) if name in able]) for tier in _TIERS}
-    noise = hashlib.blake2b(question.request_id.bytes, digest_size=64).digest()
     found = {}
-    for place, (name, target) in enumerate(able.items()):
+    for name, target in able.items():
         state = seen[name]
         exact = costs.cost(
             latency_seconds=state.latency_seconds,
@@ -129,10 +128,14 @@ def _costs(question: Question, able: Mapping[str, Target]) -> dict[str, float]:
             lowest_price=lowest[profile.tier_of(name)],
             price_weight=profile.price_weight,
         )
-        start = place * 4 % 64
-        share = int.from_bytes(noise[start : start + 4], "big") / 0xFFFFFFFF
-        found[name] = exact * (1.0 + JITTER * (2.0 * share - 1.0))
+        found[name] = exact * _jitter(question.request_id, name)
     return found
+
+
+def _jitter(request_id: UUID, target: str) -> float:
+    """By request and name: what other targets there are changes nothing, so profiles can be compared by replay."""
+    noise = hashlib.blake2b(target.encode(), digest_size=4, salt=request_id.bytes).digest()
+    return 1.0 + JITTER * (2.0 * int.from_bytes(noise, "big") / 0xFFFFFFFF - 1.0)
 
 
 def _lowest(prices: Sequence[float | None]) -> float | None:

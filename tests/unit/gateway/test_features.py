@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.quota import Continued
 from contracts.router import RequestClass
+from gateway import features
 from gateway.domain import Caller
 from gateway.features import LONG_CONTEXT_TOKENS, Reader, Reading, reader
 from gateway.sealing import ANY_TARGET, Sealing
@@ -83,9 +84,9 @@ def test_the_class_is_the_first_that_holds(request_: ClientRequest, found: Reque
 def test_tokens_are_a_careful_estimate_and_the_border_of_a_long_context_is_by_it() -> None:
     frame = len('[{"role": "user", "content": ""}]')
     longest = "a" * (3 * LONG_CONTEXT_TOKENS - frame)
-    features = read(chat(longest, max_tokens=70, reasoning_effort="high")).features
-    assert (features.input_tokens, features.output_tokens) == (LONG_CONTEXT_TOKENS, 70)
-    assert (features.request_class, features.is_reasoning, features.needs) == ("chat", True, ())
+    found = read(chat(longest, max_tokens=70, reasoning_effort="high")).features
+    assert (found.input_tokens, found.output_tokens) == (LONG_CONTEXT_TOKENS, 70)
+    assert (found.request_class, found.is_reasoning, found.needs) == ("chat", True, ())
     longer = read(chat(longest + "a")).features
     assert (longer.input_tokens, longer.request_class) == (LONG_CONTEXT_TOKENS + 1, "long_context")
 
@@ -98,9 +99,28 @@ def test_the_estimate_is_of_what_the_user_said_last_and_of_nothing_else() -> Non
     assert (reading.features.difficulty, scorer.asked) == (0.04, ["last"])
 
 
-def test_without_words_or_a_scorer_there_is_no_estimate() -> None:
+def test_a_text_is_scored_once_and_the_oldest_scores_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "MAX_SCORES", 2)
+    scorer = Counting()
+    reading = Reader(scorer, SEALING)
+    scores = [
+        reading.read(caller(), chat(text), None).features.difficulty for text in ("a", "bb", "a", "ccc", "a", "bb")
+    ]
+    assert scores == [0.01, 0.02, 0.01, 0.03, 0.01, 0.02]
+    assert scorer.asked == ["a", "bb", "ccc", "bb"]
+
+
+def test_without_words_there_is_no_estimate() -> None:
     assert read(chat("")).features.difficulty is None
-    assert Reader(None, SEALING).read(caller(), chat(), None).features.difficulty is None
+
+
+def test_the_shipped_reader_tells_kinds_and_gives_estimates() -> None:
+    shipped = reader(SEALING)
+    sums = shipped.read(caller(), chat("Solve for x: 3x^2 + 2x = 7, and prove that the equation has two roots."), None)
+    code = shipped.read(caller(), chat("Write a python function that parses this csv."), None)
+    assert (sums.features.request_class, code.features.request_class) == ("maths", "code")
+    assert sums.features.difficulty is not None
+    assert 0 < sums.features.difficulty < 1
 
 
 def test_the_readers_of_two_gateways_with_one_key_say_the_same() -> None:
@@ -165,5 +185,5 @@ def test_a_key_cannot_pass_for_a_conversation() -> None:
 
 
 def test_nobody_without_the_key_can_try_out_what_a_session_stands_for() -> None:
-    other = Reader(None, Sealing(b"n" * 32)).read(caller(), chat("one", prompt_cache_key="session"), None)
+    other = Reader(Counting(), Sealing(b"n" * 32)).read(caller(), chat("one", prompt_cache_key="session"), None)
     assert other.session != read(chat("one", prompt_cache_key="session")).session

@@ -1,10 +1,13 @@
 """What a request says of itself to be routed by: counts, kinds, one estimate, and opaque keys. Its text stays here."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
 
+import scoring
 from contracts.quota import Continued
 from contracts.router import Features, Lock, RequestClass
 from gateway.domain import Caller
@@ -14,13 +17,15 @@ from gateway.wire.lane import Brief, ClientRequest
 # Fewer bytes to a token than nearly all text has: what fits by this estimate fits.
 BYTES_PER_TOKEN = 3
 LONG_CONTEXT_TOKENS = 16_000
+# An agent asks with the same words of its user dozens of times.
+MAX_SCORES = 10_000
 
 
 class Scorer(Protocol):
     """Estimates how hard a prompt is."""
 
-    def score(self, text: str) -> float | None:
-        """The probability, 0 to 1, that a light model fails; None when nothing can be said."""
+    def score(self, text: str) -> float:
+        """The probability, 0 to 1, that a light model fails."""
 
 
 KindOf = Callable[[str], RequestClass]
@@ -40,8 +45,9 @@ class Reading:
 class Reader:
     """Reads requests. `sealing` knows which target a state came from, and makes keys that tell nothing."""
 
-    def __init__(self, scorer: Scorer | None, sealing: Sealing, *, kind_of: KindOf | None = None) -> None:
+    def __init__(self, scorer: Scorer, sealing: Sealing, *, kind_of: KindOf = scoring.kind_of) -> None:
         self._scorer = scorer
+        self._scores: OrderedDict[bytes, float] = OrderedDict()
         self._sealing = sealing
         self._kind_of = kind_of
 
@@ -58,15 +64,23 @@ class Reader:
 
     def _features(self, brief: Brief) -> Features:
         tokens = -(-brief.input_bytes // BYTES_PER_TOKEN)
-        has_estimate = self._scorer is not None and bool(brief.user_text)
         return Features(
             request_class=self._class_of(brief, tokens),
-            difficulty=self._scorer.score(brief.user_text) if has_estimate and self._scorer is not None else None,
+            difficulty=self._score_of(brief.user_text) if brief.user_text else None,
             input_tokens=tokens,
             output_tokens=brief.output_tokens,
             needs=brief.needs,
             is_reasoning=brief.is_reasoning,
         )
+
+    def _score_of(self, text: str) -> float:
+        """Kept by a digest: no text stays in memory."""
+        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        score = self._scores.pop(key, None)
+        self._scores[key] = score = self._scorer.score(text) if score is None else score
+        if len(self._scores) > MAX_SCORES:
+            self._scores.popitem(last=False)
+        return score
 
     def _class_of(self, brief: Brief, tokens: int) -> RequestClass:
         if brief.may_call:
@@ -75,7 +89,7 @@ class Reader:
             return "images"
         if tokens > LONG_CONTEXT_TOKENS:
             return "long_context"
-        return self._kind_of(brief.user_text) if self._kind_of is not None and brief.user_text else "unknown"
+        return self._kind_of(brief.user_text) if brief.user_text else "unknown"
 
     def _target_of(self, account_id: UUID, sealed: Sequence[str]) -> str | None:
         """Whose state the request carries: the newest that can be read counts."""
@@ -92,4 +106,4 @@ class Reader:
 
 def reader(sealing: Sealing) -> Reader:
     """The reader of this process, which looks at requests with the weights that were shipped."""
-    return Reader(None, sealing)
+    return Reader(scoring.Scorer.shipped(), sealing)

@@ -75,7 +75,7 @@ async def test_a_session_comes_back_to_its_target_and_is_told_to_no_provider(
         assert not any(b"session-" in body for body in bodies)
 
 
-async def test_a_pinned_target_that_fails_is_left_for_the_next_one(
+async def test_in_the_middle_of_its_tool_calls_a_turn_is_answered_by_the_same_model_or_by_nobody(
     nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
 ) -> None:
     async with two_targets(nats_url, fresh_database, tmp_path) as (home, first, second):
@@ -83,6 +83,29 @@ async def test_a_pinned_target_that_fails_is_left_for_the_next_one(
         second.enqueue(scripts.answer(tool_calls=[ToolCall("look")]))
         opener = await home.ask(tools=TOOLS)
         second.always(scripts.http_error(503))
-        assert (await home.ask(messages=with_result(opener), tools=TOOLS)).status == 200
-        assert len(first.exchanges) == 2
+        failed = await home.ask(messages=with_result(opener), tools=TOOLS)
+        assert (failed.status, failed.json["error"]["code"]) == (502, "upstream_unavailable")
+        assert len(first.exchanges) == 1
+        second.always(scripts.answer())
+
+        async def goes_on() -> bool:
+            """The target was set aside for a moment."""
+            return (await home.ask(messages=with_result(opener), tools=TOOLS)).status == 200
+
+        assert await until(goes_on, within_seconds=10)
+        assert len(first.exchanges) == 1
         assert await home.cost() == 1
+
+
+async def test_another_endpoint_of_the_same_model_goes_on_with_a_turn(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    async with Provider() as first, Provider() as second:
+        targets = {"first": target(first, "same"), "second": target(second, "same")}
+        async with house(nats_url, fresh_database, tmp_path, targets) as home:
+            first.enqueue(scripts.answer(tool_calls=[ToolCall("look")]))
+            opener = await home.ask(tools=TOOLS)
+            first.always(scripts.http_error(503))
+            assert (await home.ask(messages=with_result(opener), tools=TOOLS)).status == 200
+            assert (len(first.exchanges), len(second.exchanges)) == (2, 1)
+            assert await home.cost() == 1

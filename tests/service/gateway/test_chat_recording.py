@@ -53,7 +53,7 @@ async def test_a_crash_of_ours_still_settles_and_tells_nothing(
         raise ZeroDivisionError("a secret")
 
     async with Provider() as provider, house(nats_url, fresh_database, tmp_path, {"a": target(provider, "a")}) as home:
-        monkeypatch.setattr("gateway.relay.open_lane", crash)
+        monkeypatch.setattr("gateway.candidates.open_lane", crash)
         answer = await home.ask()
         settled = await home.settlement()
     assert (answer.status, answer.json["error"]["code"]) == (500, "internal_error")

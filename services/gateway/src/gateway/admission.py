@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chassis import failpoints
+from chassis import failpoints, telemetry
 from chassis.watched import Watched
 from contracts.plans import PlanCatalogue
 from contracts.quota import Continued, Denied, Granted, Lease, Reserve, Window
 from contracts.router import Choose, Chosen, Unroutable
 from gateway.domain import Caller, binding_window, spelled_duration, whole_seconds
 from gateway.errors import AccountSuspended, AllowanceSpent, AuthenticationFailed, GatewayError, SpeedExceeded
+from gateway.features import Reading
 from gateway.leases import Leases
 from gateway.peers import PeerAway, Peers
+from gateway.remembered import Plans, Served
 
 MAX_REMEMBERED_PLANS = 50_000
 # A prompt is in flight until quota has folded its settlement, a moment after its client has seen the end. A client that
@@ -32,29 +34,47 @@ UNLIMITED = "unlimited"
 _SAID_AT_ONCE = {"retry-after-ms": "1000"}
 
 
+last_plans = telemetry.meter.create_counter(
+    "smartroute.last_plans",
+    unit="{request}",
+    description="Requests that went by an earlier plan: the router was silent",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """A granted request. `chosen` is None when the router could not say where it should go."""
 
     granted: Granted
-    chosen: Chosen | None
+    chosen: Chosen | Unroutable | None
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request wants. `continues` is the turn that it proves to belong to, `session` what its client says."""
+    """What a request wants. `continues` is the turn that it proves to belong to, `reading` what it is routed by."""
 
     request_id: UUID
     alias: str
     endpoint: str
     is_stream: bool
+    reading: Reading
     continues: Continued | None = None
-    session: tuple[str, ...] = ()
 
-    @property
-    def affinity(self) -> tuple[str, ...]:
-        """What the request belongs to, the closest first."""
-        return self.session if self.continues is None else (str(self.continues.turn_id), *self.session)
+    def choose(self, *, plan: str, served_by: str | None) -> Choose:
+        """The ask for its targets. What it belongs to, the closest first: its turn, its session."""
+        reading, continues = self.reading, self.continues
+        session = () if reading.session is None else (reading.session,)
+        return Choose(
+            request_id=self.request_id,
+            plan=plan,
+            alias=self.alias,
+            affinity=session if continues is None else (str(continues.turn_id), *session),
+            session=reading.session,
+            features=reading.features,
+            lock=reading.lock,
+            served_by=served_by,
+            is_stream=self.is_stream,
+        )
 
     def reserve(self, caller: Caller, *, gateway: str) -> Reserve:
         """The ask for its prompt."""
@@ -70,15 +90,36 @@ class Wish:
         )
 
 
-class Desk:
-    """Admits requests. One per process."""
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """An ask under way. `patient_until` is of the loop's clock."""
 
-    def __init__(self, peers: Peers, plans: Watched[PlanCatalogue], leases: Leases, *, instance: str) -> None:
+    ask: Choose
+    task: asyncio.Task[Chosen | Unroutable | None]
+    patient_until: float
+
+
+class Desk:
+    """Admits requests. One per process. `served` is told who answered a turn."""
+
+    def __init__(
+        self,
+        peers: Peers,
+        plans: Watched[PlanCatalogue],
+        leases: Leases,
+        *,
+        instance: str,
+        last_plan_after_seconds: float,
+    ) -> None:
+        self.served = Served()
         self._peers = peers
         self._plans = plans
         self._leases = leases
         self._instance = instance
+        self._last_plan_after_seconds = last_plan_after_seconds
         self._plan_of: OrderedDict[UUID, str] = OrderedDict()
+        self._last_plans = Plans()
+        self._late: set[asyncio.Task[Chosen | Unroutable | None]] = set()
 
     async def admit(self, caller: Caller, wish: Wish) -> Admission | Denied:
         """Quota's word and the router's. Raises `PeerAway` when quota has none: what it may hold then is given up.
@@ -86,19 +127,20 @@ class Desk:
         Not to be cancelled: a reservation that nobody waits for would never be settled.
         """
         guess = self._plan_of.get(caller.account_id, self._plans.value.default_plan)
-        asking = asyncio.create_task(self._choose(wish, plan=guess), name="choose")
+        asking = self._ask(wish, plan=guess)
         try:
             reply = await self._reserve(wish.reserve(caller, gateway=self._instance))
         except PeerAway:
-            asking.cancel()
+            asking.task.cancel()
             raise
         self._remember(caller.account_id, reply.plan)
-        chosen = await asking
         if isinstance(reply, Denied):
+            asking.task.cancel()
             return reply
         if reply.plan != guess:
-            chosen = await self._choose(wish, plan=reply.plan)
-        return Admission(reply, chosen)
+            asking.task.cancel()
+            asking = self._ask(wish, plan=reply.plan)
+        return Admission(reply, await self._answer(asking))
 
     async def _reserve(self, reserve: Reserve) -> Granted | Denied:
         """Raises `PeerAway`. The lease is renewed from the moment that it is granted."""
@@ -131,13 +173,43 @@ class Desk:
         except KeyError:
             return asked
 
-    async def _choose(self, wish: Wish, *, plan: str) -> Chosen | None:
-        choose = Choose(request_id=wish.request_id, plan=plan, alias=wish.alias, affinity=wish.affinity)
+    def _ask(self, wish: Wish, *, plan: str) -> _Asking:
+        served_by = wish.reading.served_by
+        if served_by is None and wish.continues is not None:
+            served_by = self.served.target_of(wish.continues.turn_id)
+        ask = wish.choose(plan=plan, served_by=served_by)
+        patient_until = asyncio.get_running_loop().time() + self._last_plan_after_seconds
+        return _Asking(ask, asyncio.create_task(self._choose(ask), name="choose"), patient_until)
+
+    async def _choose(self, ask: Choose) -> Chosen | Unroutable | None:
         try:
-            reply = await self._peers.choose(choose)
+            reply = await self._peers.choose(ask)
         except PeerAway:
             return None
-        return None if isinstance(reply, Unroutable) or not reply.candidates else reply
+        if isinstance(reply, Unroutable):
+            return reply
+        if not reply.candidates:
+            return None
+        self._last_plans.keep(ask, reply)
+        return reply
+
+    async def _answer(self, asking: _Asking) -> Chosen | Unroutable | None:
+        """The router's, or when it is late or away and there is an earlier one to go by, that. A late one is kept."""
+        ask, task = asking.ask, asking.task
+        kept = None if task.done() else self._last_plans.find(ask)
+        if kept is not None:
+            left = asking.patient_until - asyncio.get_running_loop().time()
+            await asyncio.wait([task], timeout=max(left, 0.0))
+        if kept is None or task.done():
+            reply = await task
+            kept = kept or self._last_plans.find(ask)
+            if reply is not None or kept is None:
+                return reply
+        else:
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        last_plans.add(1)
+        return kept
 
     def _remember(self, account_id: UUID, plan: str) -> None:
         self._plan_of[account_id] = plan

@@ -19,10 +19,12 @@ from gateway import accounts
 from gateway.admission import Desk
 from gateway.api import build_api
 from gateway.auth import Authenticator
+from gateway.budget import Budget
 from gateway.cards import Cards
 from gateway.claims import ClaimLimits, Claims
 from gateway.edge import Limits
 from gateway.exchange import AnswerLimits, Exchange
+from gateway.features import reader
 from gateway.handlers.answers import Answers, Endpoint
 from gateway.handlers.caller import build_caller
 from gateway.handlers.receipts import build_read_receipt
@@ -31,8 +33,10 @@ from gateway.idempotency import Idempotency
 from gateway.journal import Journal, journal
 from gateway.keys import ProviderKeys
 from gateway.leases import Leases
-from gateway.peers import AttemptReports, Peers
+from gateway.peers import Peers
 from gateway.protocol import HeaderLimits, guarded
+from gateway.relay import Calls
+from gateway.reports import Reports
 from gateway.responses import ResponseLimits, Responses
 from gateway.sealing import Sealing
 from gateway.settings import Settings
@@ -43,6 +47,9 @@ from gateway.upstream import Upstream, upstream
 from gateway.wire.chat.decode import from_chat_request
 from gateway.wire.completions.decode import from_completions_request
 from gateway.wire.responses.decode import from_responses_request
+
+# Retries that were not needed are saved up for so long (Finagle's budget).
+RETRIES_SAVED_SECONDS = 10.0
 
 
 @asynccontextmanager
@@ -149,21 +156,42 @@ def build_exchange(
         choose_timeout_seconds=settings.choose_timeout_seconds,
     )
     leases = Leases(peers, instance=settings.instance)
+    sealing = Sealing(key, previous_key=previous_key)
     return Exchange(
-        Desk(peers, plans, leases, instance=settings.instance),
-        providers,
+        Desk(
+            peers,
+            plans,
+            leases,
+            instance=settings.instance,
+            last_plan_after_seconds=settings.last_plan_after_seconds,
+        ),
+        _calls(settings, providers, Reports(connection)),
         Settler(connection, records, timeout_seconds=settings.settle_timeout_seconds, acknowledged=leases.release),
         leases,
-        AttemptReports(connection),
+        reader(sealing),
         instance=settings.instance,
         authenticator=authenticator,
         tool_call_ids=ToolCallIds(key, previous_key=previous_key),
-        sealing=Sealing(key, previous_key=previous_key),
+        sealing=sealing,
         limits=AnswerLimits(
             answer_seconds=settings.answer_limit_seconds,
             stall_seconds=settings.client_stall_seconds,
             open_requests=settings.open_requests_limit,
         ),
+    )
+
+
+def _calls(settings: Settings, providers: Upstream, reports: Reports) -> Calls:
+    """How providers are called, with the budgets of this process."""
+    return Calls(
+        providers,
+        reports,
+        retries=Budget(
+            ratio=settings.retries_per_request,
+            per_second=settings.retries_per_second,
+            burst=settings.retries_per_second * RETRIES_SAVED_SECONDS,
+        ),
+        hedges=Budget(ratio=settings.hedges_per_request, per_second=0, burst=settings.hedges_saved),
     )
 
 

@@ -102,6 +102,7 @@ class RequestInvalid(GatewayError):
     kind = "invalid_request_error"
     code = "invalid_value"
     faults: ClassVar[tuple[str, ...]] = (
+        "conversation_lost",
         "invalid_http",
         "invalid_json",
         "invalid_value",

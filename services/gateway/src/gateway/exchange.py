@@ -21,9 +21,11 @@ from opentelemetry.trace import SpanKind
 from chassis import failpoints, telemetry
 from contracts.gateway import RequestSettled
 from contracts.quota import Denied, Granted
+from contracts.router import Chosen, Unroutable
 from gateway import idempotency, measures
 from gateway.admission import Admission, Desk, Wish, allowance_headers, refusal
 from gateway.auth import Authenticator
+from gateway.candidates import Writing
 from gateway.client import ClientResponse, ClientWatch, encoded
 from gateway.domain import Caller, End
 from gateway.endurance import is_cancelled, take_cancellation, to_the_end
@@ -39,15 +41,16 @@ from gateway.errors import (
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
-from gateway.held import Asked, Held, affinity_of, settled_of
+from gateway.features import Reader, Reading
+from gateway.held import Asked, Held, settled_of
 from gateway.http import ClientDisconnected, send_json
 from gateway.leases import Leases
-from gateway.peers import AttemptReports, PeerAway
-from gateway.relay import Relay
+from gateway.peers import PeerAway
+from gateway.relay import Calls, Relay
+from gateway.routes import ROUTE_HEADER, no_way, spelled_route
 from gateway.sealing import Sealing
 from gateway.settlement import Settler
 from gateway.turns import ToolCall, ToolCallIds
-from gateway.upstream import Upstream
 from gateway.wire.lane import Identity
 
 log = logging.getLogger(__name__)
@@ -74,10 +77,10 @@ class Exchange:
     def __init__(
         self,
         desk: Desk,
-        upstream: Upstream,
+        calls: Calls,
         settler: Settler,
         leases: Leases,
-        reports: AttemptReports,
+        reader: Reader,
         *,
         instance: str,
         authenticator: Authenticator,
@@ -86,11 +89,11 @@ class Exchange:
         limits: AnswerLimits,
     ) -> None:
         self._desk = desk
-        self._upstream = upstream
+        self._calls = calls
         self._settler = settler
         self._leases = leases
+        self._reader = reader
         self._instance = instance
-        self._reports = reports
         self._authenticator = authenticator
         self._tool_call_ids = tool_call_ids
         self._sealing = sealing
@@ -108,7 +111,7 @@ class Exchange:
             finally:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._none_open.wait(), STOP_SECONDS)
-                await self._reports.flush()
+                await self._calls.reports.close()
 
     async def answer(self, asked: Asked) -> None:
         """Send the answer. Raises a `GatewayError` when nothing has been sent yet, and `ClientDisconnected`."""
@@ -120,6 +123,7 @@ class Exchange:
             if asked.keep is not None and held.end is End.ANSWERED:
                 await asked.keep.keep(held)
             await idempotency.conclude(held)
+            await self._note_served(held)
             await self._settle(held)
             failpoints.reach("gateway.settled")
             await _finish(held)
@@ -142,14 +146,9 @@ class Exchange:
         if not self._settler.is_recording or self._open > self._limits.open_requests:
             raise ServiceUnavailable
         caller, request = asked.caller, asked.request
-        wish = Wish(
-            asked.context.request_id,
-            request.model,
-            request.endpoint,
-            request.is_stream,
-            self._tool_call_ids.continued(request.answered_calls, account_id=caller.account_id),
-            affinity_of(caller, request),
-        )
+        continues = self._tool_call_ids.continued(request.answered_calls, account_id=caller.account_id)
+        reading = self._reader.read(caller, request, continues)
+        wish = Wish(asked.context.request_id, request.model, request.endpoint, request.is_stream, reading, continues)
         try:
             admission = await to_the_end(self._desk.admit(caller, wish))
         except PeerAway as exc:
@@ -161,26 +160,34 @@ class Exchange:
             if admission.reason == "token_blocked":
                 self._authenticator.forget(caller.token_id)
             raise refusal(admission, now=now)
-        return self._held(asked, admission, now)
+        return self._held(asked, admission, reading, now)
 
-    def _held(self, asked: Asked, admission: Admission, now: datetime) -> Held:
+    def _held(self, asked: Asked, admission: Admission, reading: Reading, now: datetime) -> Held:
         granted, chosen, context = admission.granted, admission.chosen, asked.context
-        alias = chosen.alias if chosen is not None else self._desk.effective_alias(granted.plan, asked.request.model)
+        if isinstance(chosen, Chosen):
+            alias = chosen.alias
+        else:
+            alias = self._desk.effective_alias(granted.plan, asked.request.model)
         headers = allowance_headers(granted, now=now)
         response = ClientResponse(asked.send)
-        account_id, session = asked.caller.account_id, affinity_of(asked.caller, asked.request)
+        request_class = reading.features.request_class
         relay = Relay(
-            self._upstream,
-            self._reports,
+            self._calls,
             response,
             request=asked.request,
-            identity=Identity(context.request_id, alias, int(context.started_at.timestamp())),
-            mint=partial(self._mint, granted, asked.caller),
-            sealer_of=partial(self._sealing.of, account_id),
+            writing=Writing(
+                Identity(context.request_id, alias, int(context.started_at.timestamp())),
+                partial(self._mint, granted, asked.caller),
+                partial(self._sealing.of, asked.caller.account_id),
+            ),
             headers=headers,
-            affinity=(str(granted.turn.turn_id), *session),
+            affinity=(str(granted.turn.turn_id), *(() if reading.session is None else (reading.session,))),
+            request_class=request_class if request_class != "unknown" else None,
         )
-        return Held(asked, granted, chosen, alias, headers, time.perf_counter(), relay, response)
+        held = Held(asked, granted, chosen, alias, headers, time.perf_counter(), relay, response)
+        if held.route is not None:  # who speaks is added when somebody does
+            headers[ROUTE_HEADER] = spelled_route(held.route)
+        return held
 
     def _mint(self, granted: Granted, caller: Caller, place: int) -> str:
         made = ToolCall(granted.turn.turn_id, granted.turn.call, place)
@@ -188,8 +195,8 @@ class Exchange:
 
     async def _run(self, held: Held) -> None:
         """Answer, and note how it ended. Raises nothing: a prompt is held, and has to be settled in any case."""
-        if held.chosen is None:
-            held.error = ServiceUnavailable()
+        if not isinstance(held.chosen, Chosen):
+            _say_why(held)
             return
         if is_cancelled():  # while it was admitted, which is not interrupted
             take_cancellation()
@@ -201,7 +208,7 @@ class Exchange:
             began = time.perf_counter()
             try:
                 async with asyncio.timeout(self._limits.answer_seconds):
-                    await held.relay.run(held.chosen.candidates)
+                    await held.relay.run(held.chosen)
                 if held.relay.has_failed:  # what the model said is no answer to this kind of request
                     raise UpstreamBroken if held.relay.has_begun else UpstreamUnavailable
                 held.end = End.ANSWERED
@@ -221,6 +228,14 @@ class Exchange:
                 watch.stop()
             measures.record_answer(span, held, labels=labels, seconds=time.perf_counter() - began)
 
+    async def _note_served(self, held: Held) -> None:
+        """Remember who made tool calls, and have all routers know before the client can go on with them: what follows
+        is sent on the same connection."""
+        relay = held.relay
+        if held.end is End.ANSWERED and relay.has_calls and relay.target is not None:
+            self._desk.served.note(held.granted.turn.turn_id, relay.target)
+            await self._calls.reports.flush_now()
+
     async def _settle(self, held: Held) -> None:
         """Record how it ended. An answer that is recorded nowhere is a failed one: its client must not trust it."""
         failpoints.reach("gateway.upstream_ended")
@@ -239,6 +254,16 @@ class Exchange:
 
     def _settled(self, held: Held) -> RequestSettled:
         return settled_of(held, instance=self._instance, now=datetime.now(UTC), clock=time.perf_counter())
+
+
+def _say_why(held: Held) -> None:
+    """There is nowhere to go: because of what the request wants, or because nobody could say where."""
+    if isinstance(held.chosen, Unroutable):
+        held.error = no_way(held.chosen, held.asked.request)
+        if held.error.status == 400:
+            held.end = End.REFUSED
+    else:
+        held.error = ServiceUnavailable()
 
 
 async def _finish(held: Held) -> None:

@@ -1,6 +1,5 @@
 """An admitted request and its record: what was asked, what was granted, how it ended, what is settled."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,20 +7,19 @@ from typing import Protocol
 from starlette.types import Receive, Send
 
 from chassis import telemetry
-from contracts.gateway import RequestSettled, Timings, TokenUsage
+from contracts.gateway import RequestSettled, RouteTaken, Timings, TokenUsage
 from contracts.outcomes import Outcome
 from contracts.quota import Granted
-from contracts.router import Chosen
+from contracts.router import Chosen, Unroutable
 from gateway.claims import Claim
 from gateway.client import ClientResponse
 from gateway.domain import Caller, End, cost_of, outcome_of, window_after
 from gateway.errors import GatewayError
 from gateway.http import RequestContext
 from gateway.relay import Relay
+from gateway.routes import taken
 from gateway.wire.lane import ClientRequest
 from gateway.wire.usage import Usage
-
-_AFFINITY_CHARACTERS = 32
 
 
 class Keep(Protocol):
@@ -50,11 +48,14 @@ class Asked:
 
 @dataclass(slots=True)
 class Held:
-    """A request whose prompt is held. `end` and `error` say how it ended; `admitted_at` is of `time.perf_counter()`."""
+    """A request whose prompt is held. `end` and `error` say how it ended; `admitted_at` is of `time.perf_counter()`.
+
+    `chosen` is None when the router could not say where it should go.
+    """
 
     asked: Asked
     granted: Granted
-    chosen: Chosen | None
+    chosen: Chosen | Unroutable | None
     alias: str
     headers: dict[str, str]
     admitted_at: float
@@ -73,17 +74,16 @@ class Held:
         """How a continuation ends, as if it were the first call of a turn."""
         return self._outcome_as(1) if self.granted.turn.call > 1 else None
 
+    @property
+    def route(self) -> RouteTaken | None:
+        """The way that it went, as far as there was one."""
+        if not isinstance(self.chosen, Chosen):
+            return None
+        return taken(self.chosen, place=self.relay.place, hedges=self.relay.hedges)
+
     def _outcome_as(self, call: int) -> Outcome:
         relay = self.relay
         return outcome_of(self.end, call=call, has_begun=relay.has_begun, has_content=relay.has_content)
-
-
-def affinity_of(caller: Caller, request: ClientRequest) -> tuple[str, ...]:
-    """The key of the session that the client says a request belongs to. Two accounts never share one."""
-    if not request.session_key:
-        return ()
-    named = caller.account_id.bytes + request.session_key.encode("utf-8", "surrogatepass")
-    return (hashlib.sha256(named).hexdigest()[:_AFFINITY_CHARACTERS],)
 
 
 def settled_of(held: Held, *, instance: str, now: datetime, clock: float) -> RequestSettled:
@@ -121,6 +121,7 @@ def settled_of(held: Held, *, instance: str, now: datetime, clock: float) -> Req
         cost=cost_of(tokens, relay.prices),
         settled_by=instance,
         ended_as=held.ended_as,
+        route=held.route,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the gateway asks its peers on the way of a request, and what it tells them of providers.
+"""What the gateway asks its peers on the way of a request.
 
 An ask that got no answer is repeated once with the same request id, within the deadline: both are idempotent. After
 that the peer counts as away, and the gateway admits nothing.
@@ -8,18 +8,15 @@ import asyncio
 import logging
 import time
 
-from chassis.bus import Bus, PeerUnavailable, ask, tell
+from chassis.bus import Bus, PeerUnavailable, ask
 from contracts.endpoint import ReplyT, RequestT, Rpc
 from contracts.failures import Failure
-from contracts.gateway import ATTEMPTS_FINISHED, AttemptFinished, AttemptsFinished
 from contracts.quota import RENEW, RESERVE, Denied, Granted, Renew, Renewed, Reserve
 from contracts.router import CHOOSE, Choose, Chosen, Unroutable
 
 log = logging.getLogger(__name__)
 
 REPEAT_PAUSE_SECONDS = 0.05
-REPORT_DELAY_SECONDS = 0.05
-MAX_REPORTED = 1000
 
 
 class PeerAway(Exception):
@@ -90,35 +87,3 @@ class Peers:
         except PeerUnavailable as exc:
             is_undelivered = is_undelivered and exc.is_undelivered
             raise PeerAway(rpc.subject, exc.reason, is_undelivered=is_undelivered) from exc
-
-
-class AttemptReports:
-    """Tells every router how calls of targets went, gathered for a moment. A hint: what is lost is lost."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-        self._gathered: list[AttemptFinished] = []
-        self._sending: set[asyncio.Task[None]] = set()
-
-    def add(self, attempt: AttemptFinished) -> None:
-        """Report one attempt, within `REPORT_DELAY_SECONDS`."""
-        self._gathered.append(attempt)
-        if len(self._gathered) == 1:
-            asyncio.get_running_loop().call_later(REPORT_DELAY_SECONDS, self._send)
-        elif len(self._gathered) >= MAX_REPORTED:
-            self._send()
-
-    def _send(self) -> None:
-        if not self._gathered:
-            return
-        report = AttemptsFinished(gateway=self._bus.instance, attempts=tuple(self._gathered))
-        self._gathered = []
-        task = asyncio.create_task(tell(self._bus, ATTEMPTS_FINISHED, report))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
-
-    async def flush(self) -> None:
-        """Send what is gathered now: for the end of the process."""
-        self._send()
-        if self._sending:
-            await asyncio.gather(*self._sending, return_exceptions=True)

@@ -1,16 +1,19 @@
-"""From candidates to an answer: one after the other until one begins to speak, then its words as they come."""
+"""From a plan to an answer: its candidates one after the other until one begins to speak, then its words as they come.
 
-import time
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+At most one is called beside a silent first one (`race`). Calls beyond the first have budgets: when they are spent, the
+failure of the first is the answer.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.trace import Span, SpanKind
-from opentelemetry.util.types import AttributeValue
-
-from chassis import attributes, failpoints, telemetry
-from contracts.gateway import AttemptFinished
-from contracts.router import Candidate, Dialect, Prices
+from chassis import failpoints, telemetry
+from contracts.router import Chosen, Prices, RequestClass
+from gateway.attempt import Attempt, Errand
+from gateway.budget import Budget
+from gateway.candidates import Candidates, Writing
 from gateway.client import ClientResponse, encoded
 from gateway.errors import (
     ContextTooLong,
@@ -20,69 +23,94 @@ from gateway.errors import (
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
-from gateway.peers import AttemptReports
-from gateway.sealing import ANY_TARGET
-from gateway.upstream import AttemptFailed, Reply, RequestRefused, Upstream
-from gateway.wire.lane import (
-    Answer,
-    ClientRequest,
-    Identity,
-    Lane,
-    Mint,
-    Quirks,
-    Sealer,
-    Target,
-    Unservable,
-    UnusableAnswer,
-    UnusableRequest,
-)
-from gateway.wire.lanes import open_lane, param_of
+from gateway.race import race
+from gateway.reports import Reports
+from gateway.routes import ROUTE_HEADER, spelled_route, taken
+from gateway.upstream import AttemptFailed, RequestRefused, Upstream
+from gateway.wire.lane import Answer, ClientRequest, Lane, Unservable
+from gateway.wire.lanes import param_of
 from gateway.wire.usage import Usage
 
-# After the model has said why it stopped, usage and the end are due; an answer is complete without them.
-END_SECONDS = 2.0
-# A decoder's word for a refusal that came as an event.
-CONTEXT_TOO_LONG = "context_length_exceeded"
+hedges = telemetry.meter.create_counter(
+    "smartroute.hedges", unit="{call}", description="Calls beside a silent first one, by what became of them"
+)
+refused_retries = telemetry.meter.create_counter(
+    "smartroute.retries.refused", unit="{call}", description="Second tries that were not made: their budget was spent"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What the requests of a process call providers with. The budgets are for calls beyond the first of a request."""
+
+    upstream: Upstream
+    reports: Reports
+    retries: Budget
+    hedges: Budget
 
 
 class Relay:
     """One answer to one client. After `run`, `finish` gives what is still to be sent.
 
     `has_begun`: something of the answer has left, so that no other candidate can take over. `target` and `prices` are
-    those of the last attempt, which `usage` belongs to. `answer` is that of the candidate that spoke last, and
-    `completed` the object that it ends with, if such answers can be stored.
+    those of the last attempt, which `usage` belongs to. `headers` are those of the answer; they are added to.
     """
 
     def __init__(
         self,
-        upstream: Upstream,
-        reports: AttemptReports,
+        calls: Calls,
         response: ClientResponse,
         *,
         request: ClientRequest,
-        identity: Identity,
-        mint: Mint,
-        sealer_of: Callable[[str], Sealer],
+        writing: Writing,
         headers: dict[str, str],
         affinity: tuple[str, ...] = (),
+        request_class: RequestClass | None = None,
     ) -> None:
         self.attempts = 0
+        self.hedges = 0
         self.target: str | None = None
         self.prices: Prices | None = None
         self.has_begun = False
-        self.first_content_at: float | None = None
-        self.answer: Answer | None = None
-        self.completed: Callable[[], dict[str, Any]] | None = None
-        self._upstream = upstream
-        self._reports = reports
+        self._calls = calls
         self._response = response
         self._request = request
-        self._identity = identity
-        self._mint = mint
-        self._sealer_of = sealer_of
+        self._writing = writing
         self._headers = headers
         self._affinity = affinity
+        self._request_class = request_class
+        self._chosen: Chosen
+        self._candidates: Candidates
+        self._current: Attempt | None = None
+        self._made: list[Attempt] = []
+        self._failures: list[AttemptFailed] = []
         self._last_bytes: bytes | None = None
+
+    @property
+    def answer(self) -> Answer | None:
+        """That of the candidate that spoke last."""
+        return self._current.answer if self._current is not None else None
+
+    @property
+    def completed(self) -> Callable[[], dict[str, Any]] | None:
+        """The object that the answer ends with, if such answers can be stored."""
+        return self._current.lane.completed if self._current is not None else None
+
+    @property
+    def first_content_at(self) -> float | None:
+        """Of `time.perf_counter()`."""
+        return self._current.first_content_at if self._current is not None else None
+
+    @property
+    def place(self) -> int | None:
+        """The place in the plan, from 1, of the candidate whose words have left, or are to leave."""
+        attempt = self._current
+        return attempt.place if attempt is not None and attempt.is_ready else None
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether the answer has tool calls, that a client will go on with."""
+        return self._current is not None and self._current.has_calls
 
     @property
     def has_content(self) -> bool:
@@ -115,88 +143,93 @@ class Relay:
         assert self.answer is not None, "an answer that has begun"
         return self.answer.fail(error.code, error.message)
 
-    async def run(self, candidates: Sequence[Candidate]) -> None:
+    async def run(self, chosen: Chosen) -> None:
         """Raises the customer's errors: a refused request, no answer from anyone, an answer that broke off."""
-        failures: list[AttemptFailed | Unservable] = []
-        for candidate in candidates:
-            failure = await self._try(candidate)
-            if failure is None:
-                return
-            if isinstance(failure, RequestRefused):
-                raise _refused(failure, self._request)
-            if self.has_begun:
-                raise UpstreamBroken
-            failures.append(failure)
-        self.answer = None
-        raise _given_up(failures, self._request)
+        calls = self._calls
+        now = asyncio.get_running_loop().time()
+        calls.retries.deposit(now)
+        calls.hedges.deposit(now)
+        self._chosen = chosen
+        errand = Errand(
+            calls.upstream, calls.reports, self._request, chosen.bucket, self._affinity, self._request_class
+        )
+        self._candidates = Candidates(chosen, errand, self._writing, may_leave=self._may_leave)
+        hedge_after = chosen.hedge_after_seconds
+        while (attempt := self._candidates.next(self._may_retry)) is not None:
+            self._call(attempt)
+            if hedge_after is None:
+                await attempt.begin(number=self.attempts)
+            else:
+                attempt, hedge_after = await self._race(attempt, hedge_after), None
+            if attempt.failure is None:
+                await self._pass_on(attempt)
+            match attempt.failure:
+                case None:
+                    return
+                case RequestRefused() as refused:
+                    raise _refused(refused, self._request)
+                case AttemptFailed() as failed:
+                    if self.has_begun:
+                        raise UpstreamBroken
+                    self._failures.append(failed)
+        self._current = None
+        raise _given_up(self._failures, self._candidates.unservable, self._request)
 
-    async def _try(self, candidate: Candidate) -> AttemptFailed | RequestRefused | Unservable | None:
-        """One candidate. Failures are values; one that cannot take the request is not called."""
-        self.answer = None
-        target = _target(candidate)
-        try:
-            lane = open_lane(
-                self._request,
-                target,
-                self._identity,
-                self._mint,
-                sealer=self._sealer_of(candidate.target),
-                summaries=self._sealer_of(ANY_TARGET),
-            )
-        except Unservable as cannot:
-            return cannot
-        except UnusableRequest as exc:
-            raise RequestInvalid(exc.message, code=exc.code, param=exc.param) from exc
-        self.answer, self.completed = lane.answer, lane.completed
-        return await self._attempt(candidate, lane)
+    def _may_retry(self) -> bool:
+        """The first call is free; those after it have a budget."""
+        if not self.attempts or self._calls.retries.withdraw(asyncio.get_running_loop().time()):
+            return True
+        refused_retries.add(1)
+        return False
 
-    async def _attempt(self, candidate: Candidate, lane: Lane) -> AttemptFailed | RequestRefused | None:
-        """One call, reported to the routers; the span names a failure in its own way."""
+    def _may_hedge(self) -> bool:
+        return self._calls.hedges.withdraw(asyncio.get_running_loop().time())
+
+    def _may_leave(self, attempt: Attempt) -> bool:
+        """Whether somebody else is there for one whose time is over. Who has been promised its place is called next."""
+        if any(other.is_waiting for other in self._made if other is not attempt):
+            return True
+        return self._candidates.promise(self._may_retry)
+
+    def _call(self, attempt: Attempt) -> None:
+        """It is called now."""
         self.attempts += 1
-        self.target = candidate.target
-        self.prices = candidate.prices
-        with telemetry.span("POST", SpanKind.CLIENT, values=self._described(candidate)) as span:
-            began = time.perf_counter()
-            try:
-                await self._call(candidate, lane)
-            except AttemptFailed as failed:
-                _mark(span, failed.status, failed.reason)
-                self._reports.add(_report(candidate.target, failed))
-                return failed
-            except RequestRefused as refused:
-                _mark(span, refused.status, str(refused.status))
-                # It is there and reads requests: for the routers that is well.
-                self._reports.add(AttemptFinished(target=candidate.target, result="ok", status=refused.status))
-                return refused
-            span.set_attribute(attributes.HTTP_STATUS, 200)
-            first = self.first_content_at or time.perf_counter()
-            self._reports.add(
-                AttemptFinished(
-                    target=candidate.target,
-                    result="ok",
-                    status=200,
-                    first_byte_ms=(first - began) * 1000,
-                    affinity=self._affinity,
-                )
-            )
-        return None
+        self._made.append(attempt)
+        self._settle_on(attempt)
 
-    def _described(self, candidate: Candidate) -> dict[str, AttributeValue]:
-        values: dict[str, AttributeValue] = {attributes.HTTP_METHOD: "POST", attributes.TARGET: candidate.target}
-        if self.attempts > 1:
-            values[attributes.HTTP_RESEND_COUNT] = self.attempts - 1
-        return values
+    def _settle_on(self, attempt: Attempt) -> None:
+        self._current = attempt
+        self.target, self.prices = attempt.candidate.target, attempt.candidate.prices
 
-    async def _call(self, candidate: Candidate, lane: Lane) -> None:
-        request = self._request
-        reply = await self._upstream.post(candidate, lane, is_stream=request.is_stream, fields=request.fields)
+    async def _race(self, first: Attempt, after_seconds: float) -> Attempt:
+        best, other = await race(first, self._hedge, after_seconds=after_seconds)
+        self._settle_on(best)
+        if other is not None:
+            if isinstance(other.failure, AttemptFailed):
+                self._failures.append(other.failure)
+            second = other if best is first else best
+            result = "failed" if second.failure is not None else "won" if second is best else "lost"
+            hedges.add(1, {"result": result})
+        return best
+
+    def _hedge(self) -> Attempt | None:
+        """The one beside the first, if there is one and its budget allows it."""
         try:
-            if reply.is_event_stream != request.is_stream:
-                raise AttemptFailed("broken", "wrong_content_type", status=200)
-            self._note_ignored(lane)
-            await (self._pass_stream(reply, lane.answer) if request.is_stream else self._take_whole(reply, lane.answer))
-        finally:
-            reply.close()
+            second = self._candidates.next(self._may_hedge)
+        except RequestInvalid:
+            return None
+        if second is not None:
+            self.attempts += 1
+            self.hedges += 1
+            self._made.append(second)
+        return second
+
+    async def _pass_on(self, attempt: Attempt) -> None:
+        self._note_ignored(attempt.lane)
+        route = taken(self._chosen, place=attempt.place, hedges=self.hedges)
+        if route is not None:
+            self._headers[ROUTE_HEADER] = spelled_route(route)
+        await attempt.go_on(self._send)
 
     def _note_ignored(self, lane: Lane) -> None:
         """What has no effect with this target, beside what has none with any."""
@@ -204,89 +237,13 @@ class Relay:
         if ignored:
             self._headers["x-smartroute-ignored"] = ", ".join(ignored)
 
-    async def _take_whole(self, reply: Reply, answer: Answer) -> None:
-        body = await reply.read_whole()
-        try:
-            answer.take(body)
-        except UnusableAnswer as exc:
-            raise _failure(exc.reason) from exc
-        self.first_content_at = time.perf_counter()
-
-    async def _pass_stream(self, reply: Reply, answer: Answer) -> None:
-        events = 0
-        is_ending = False
-        while not answer.is_done:
-            read = await _read(reply, answer)
-            sent = answer.feed(read) if read else answer.end()
-            # What came together with a failure is not worth giving up the next candidate for.
-            if sent and (self.has_begun or answer.failure is None):
-                await self._send(sent, answer)
-            if answer.failure is not None:
-                raise _failure(answer.failure)
-            if not read:
-                break
-            if answer.has_finished:
-                if not is_ending:
-                    reply.expect_end_within(END_SECONDS)
-                is_ending = True
-            elif answer.events > events:
-                reply.heard()
-            events = answer.events
-
-    async def _send(self, sent: bytes, answer: Answer) -> None:
+    async def _send(self, sent: bytes) -> None:
         if not self.has_begun:
             self.has_begun = True
-            self.first_content_at = time.perf_counter()
-            await self._response.start_stream(encoded(self._headers), heartbeat=answer.heartbeat)
+            assert self.answer is not None, "an answer that speaks"
+            await self._response.start_stream(encoded(self._headers), heartbeat=self.answer.heartbeat)
         await self._response.send(sent)
         failpoints.reach("gateway.streaming")
-
-
-async def _read(reply: Reply, answer: Answer) -> bytes:
-    """The next read. A provider that fails after the model has finished has only failed to say goodbye."""
-    try:
-        return await reply.read()
-    except AttemptFailed:
-        if answer.has_finished:
-            return b""
-        raise
-
-
-@lru_cache(maxsize=1000)
-def _quirks(dialect: Dialect) -> Quirks:
-    return Quirks(**dialect.model_dump())
-
-
-def _target(candidate: Candidate) -> Target:
-    """The candidate as the wire knows it."""
-    return Target(
-        model=candidate.model,
-        format=candidate.format,
-        quirks=_quirks(candidate.dialect),
-        drop=candidate.parameters.drop,
-        rename=candidate.parameters.rename,
-        max_output_tokens=candidate.parameters.max_output_tokens,
-        context_window=candidate.context_window,
-    )
-
-
-def _failure(reason: str) -> AttemptFailed | RequestRefused:
-    """What a failed answer means: a request that is too long is not the target's fault, however it says so."""
-    if reason == CONTEXT_TOO_LONG:
-        return RequestRefused(status=200, is_context_too_long=True, param=None)
-    return AttemptFailed("broken", reason, status=200)
-
-
-def _mark(span: Span, status: int | None, reason: str) -> None:
-    if status is not None:
-        span.set_attribute(attributes.HTTP_STATUS, status)
-    telemetry.mark_failed(span, reason if status in (None, 200) else str(status))
-
-
-def _report(target: str, failed: AttemptFailed) -> AttemptFinished:
-    return AttemptFinished(
-        target=target, result=failed.result, status=failed.status, retry_after_seconds=failed.retry_after_seconds
-    )
 
 
 def _refused(refused: RequestRefused, request: ClientRequest) -> ContextTooLong | RequestInvalid:
@@ -295,13 +252,11 @@ def _refused(refused: RequestRefused, request: ClientRequest) -> ContextTooLong 
     return RequestInvalid("The model refused the request.", code="request_refused", param=refused.param)
 
 
-def _given_up(failures: Sequence[AttemptFailed | Unservable], request: ClientRequest) -> GatewayError:
+def _given_up(failures: list[AttemptFailed], unservable: list[Unservable], request: ClientRequest) -> GatewayError:
     """Why no candidate answered. What none of them could take is the request's fault."""
-    calls = [failure for failure in failures if isinstance(failure, AttemptFailed)]
-    if failures and not calls:
-        named = next(failure.param for failure in failures if isinstance(failure, Unservable))
-        param = param_of(request, named)
+    if unservable and not failures:
+        param = param_of(request, unservable[0].param)
         return RequestInvalid(f"This model cannot take `{param}`.", code="unsupported_value", param=param)
-    if calls and all(failure.result == "timed_out" for failure in calls):
+    if failures and all(failure.result == "timed_out" for failure in failures):
         return UpstreamTimedOut()
     return UpstreamUnavailable()

@@ -66,6 +66,13 @@ class Settings(AdminSettings):
 
     reserve_timeout_seconds: Seconds = 1.0
     choose_timeout_seconds: Seconds = 1.0
+    # When the router has said nothing for so long, an earlier plan for such requests is good enough.
+    last_plan_after_seconds: Seconds = 0.05
+    # Calls of providers beyond one per request: tries again after a failure, and calls beside a silent one.
+    retries_per_request: Annotated[float, Field(ge=0, le=2)] = 0.2
+    retries_per_second: Annotated[float, Field(ge=0)] = 10.0
+    hedges_per_request: Annotated[float, Field(ge=0, le=1)] = 0.01
+    hedges_saved: Annotated[int, Field(ge=0)] = 20
     usage_timeout_seconds: Seconds = 1.0
     # For one answer of billing, and for the receipt of a request that has just ended.
     receipt_timeout_seconds: Seconds = 1.0

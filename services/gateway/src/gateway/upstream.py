@@ -7,7 +7,7 @@ UpstreamError
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -72,6 +72,30 @@ class _StaleConnection(Exception):
     """The connection was dead before the request could be taken: worth one more try on a fresh one."""
 
 
+class Patience:
+    """How long a target may take to its first byte, beside its own time-outs, when another one could be asked.
+
+    `may_leave` is asked when the time is over: as long as there is nobody else, waiting on is better. Then what goes on
+    at that moment (`leave`) is cut short. Has to be ended by `end`.
+    """
+
+    def __init__(self, seconds: float, may_leave: Callable[[], bool]) -> None:
+        self.is_over = False
+        self.leave: Callable[[], None] | None = None
+        self._may_leave = may_leave
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._pass)
+
+    def end(self) -> None:
+        """The first byte is here, or will never be."""
+        self.leave = None
+        self._timer.cancel()
+
+    def _pass(self) -> None:
+        if self.leave is not None and self._may_leave():
+            self.is_over = True
+            self.leave()
+
+
 class Reply:
     """A 200 of a provider, its body unread. Close it in every case: that is what cancels the provider's work.
 
@@ -119,6 +143,11 @@ class Reply:
         self._timer.cancel()
         self._timer = self._loop.call_at(self._deadline, self._check)
 
+    def cut(self) -> None:
+        """Close the socket under whoever reads: that read raises `AttemptFailed`."""
+        self._is_silent = True
+        self._response.close()
+
     def close(self) -> None:
         """Keep the connection if the body was read to its end, else close the socket at once."""
         self._timer.cancel()
@@ -131,8 +160,7 @@ class Reply:
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._check)
             return
-        self._is_silent = True
-        self._response.close()
+        self.cut()
 
 
 class Upstream:
@@ -143,7 +171,15 @@ class Upstream:
         self._keys = keys
         self._urls: dict[str, URL] = {}
 
-    async def post(self, candidate: Candidate, lane: Lane, *, is_stream: bool, fields: Collection[str]) -> Reply:
+    async def post(
+        self,
+        candidate: Candidate,
+        lane: Lane,
+        *,
+        is_stream: bool,
+        fields: Collection[str],
+        patience: Patience | None = None,
+    ) -> Reply:
         """The reply to the request of a lane, when its status is known to be 200.
 
         `fields` are the names of the client's own fields, the only ones that a refusal may name. Raises
@@ -152,7 +188,9 @@ class Upstream:
         headers = self._headers(candidate, lane.headers, is_stream=is_stream)
         url = self._url(candidate.base_url + lane.path)
         try:
-            async with asyncio.timeout(candidate.timeouts.first_byte_seconds):
+            async with asyncio.timeout(candidate.timeouts.first_byte_seconds) as limit:
+                if patience is not None:
+                    patience.leave = lambda: None if limit.expired() else limit.reschedule(0.0)
                 try:
                     response = await self._post(url, candidate, lane.body, headers)
                 except _StaleConnection:
@@ -162,7 +200,12 @@ class Upstream:
         except TimeoutError as exc:
             raise AttemptFailed("timed_out", "first_byte") from exc
         if response.status == 200:
-            return Reply(response, candidate.timeouts)
+            reply = Reply(response, candidate.timeouts)
+            if patience is not None:
+                patience.leave = reply.cut
+            return reply
+        if patience is not None:
+            patience.end()  # it has answered, in its way
         try:
             raise await _refusal(response, fields)
         finally:

@@ -106,6 +106,10 @@ class TargetDialect(_Section):
     thinks_adaptively: Annotated[
         bool, Field(description="Anthropic's newer models: they decide themselves how long they think")
     ] = False
+    takes_cache_key: Annotated[
+        bool,
+        Field(description="It is sent `prompt_cache_key`, of our own making, so that sessions find their prompt cache"),
+    ] = False
 
 
 class TargetTimeouts(_Section):

@@ -66,6 +66,7 @@ class Quirks:
     to be sent back with the tool calls they led to, as `reasoning_content`. `takes_images`, `takes_schema`: whether
     there is image input, and `response_format: json_schema`. `thinks_adaptively`: in Anthropic's format, thoughts are
     asked for by effort; by a budget of tokens otherwise. Its newer models take the one, its older ones the other.
+    `takes_cache_key`: it is told by `prompt_cache_key` which requests begin alike; the key is ours.
     """
 
     system_role: Literal["developer", "system", "user"] = "system"
@@ -77,13 +78,15 @@ class Quirks:
     takes_images: bool = True
     takes_schema: bool = True
     thinks_adaptively: bool = False
+    takes_cache_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """The upstream of one attempt as the wire sees it. `drop`, `rename` are top-level fields of its own format.
 
-    `context_window`: tokens; `max_output_tokens`: its cap on an answer. None: not known, no cap.
+    `context_window`: tokens; `max_output_tokens`: its cap on an answer. None: not known, no cap. `cache_key`: that of
+    the request's session at this target, if the target takes one; no customer's own.
     """
 
     model: str
@@ -93,6 +96,7 @@ class Target:
     rename: Mapping[str, str] = field(default_factory=dict)
     max_output_tokens: int | None = None
     context_window: int | None = None
+    cache_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,8 +123,7 @@ class Dialect(Message):
     `system_role`: what instructions are called, `user` where a template has neither of the others. `merges_system`: one
     system message only, and that first. `takes_parallel_calls`: several tool calls at once. `output_cap_field`: the
     name of the cap in chat requests. `replays_reasoning`: thoughts are sent back with the tool calls they led to.
-    `thinks_adaptively`: an Anthropic model that decides itself how long it thinks. `takes_cache_key`: it is told which
-    requests begin alike, by keys of ours (`prompt_cache_key`).
+    `thinks_adaptively`: an Anthropic model that decides how long it thinks. `takes_cache_key`: it is sent keys of ours.
     """
 
     system_role: Literal["developer", "system", "user"] = "system"

@@ -178,6 +178,12 @@ def test_two_accounts_never_share_a_session(text: str, key: str | None, one: UUI
     assert (sessions[0] == sessions[1]) is (one == other)
 
 
+def test_only_sessions_that_are_more_than_a_common_beginning_are_cached_as_such() -> None:
+    for request in (chat("one", prompt_cache_key="session"), chat("one", tools=TOOLS)):
+        assert read(request).cached_as == read(request).session
+    assert read(chat("one")).cached_as is None
+
+
 def test_a_key_cannot_pass_for_a_conversation() -> None:
     request = chat("one")
     opening = request.brief.opening.decode("latin-1")

@@ -34,12 +34,17 @@ KindOf = Callable[[str], RequestClass]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the router is asked with. `lock` and `served_by` say what must not change, `session` is an opaque key."""
+    """What the router is asked with. `lock` and `served_by` say what must not change, `session` is an opaque key.
+
+    `cached_as` is the session again where its requests have more in common with each other than with those of other
+    sessions: an agent's, or one that the client names. Of the others, providers find the common beginning themselves.
+    """
 
     features: Features
     lock: Lock
     served_by: str | None
     session: str | None
+    cached_as: str | None = None
 
 
 class Reader:
@@ -60,7 +65,9 @@ class Reader:
             lock = "target"
         elif brief.is_tool_loop or continues is not None:
             lock = "model"
-        return Reading(self._features(brief), lock, served_by, self._session_of(caller.account_id, request))
+        session = self._session_of(caller.account_id, request)
+        cached_as = session if request.session_key or brief.may_call else None
+        return Reading(self._features(brief), lock, served_by, session, cached_as)
 
     def _features(self, brief: Brief) -> Features:
         tokens = -(-brief.input_bytes // BYTES_PER_TOKEN)

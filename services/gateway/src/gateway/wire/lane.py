@@ -98,6 +98,13 @@ class Target:
     context_window: int | None = None
     cache_key: str | None = None
 
+    @property
+    def cache_fields(self) -> Mapping[str, str]:
+        """What tells the target which requests begin alike, in chat and in Responses; nothing if it takes no key."""
+        if self.cache_key is None or not self.quirks.takes_cache_key:
+            return {}
+        return {"prompt_cache_key": self.cache_key}
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -12,7 +12,7 @@
 | those of `_FORWARDED` | passed on |
 | `user`, `safety_identifier` | not passed on: they would tell a provider who our customers' customers are |
 | `metadata`, `store` | not passed on: nothing is to be kept at a provider |
-| `prompt_cache_key` | keeps a session on one target; not passed on: the keys of two customers must not meet |
+| `prompt_cache_key` | keeps a session on one target; a key of ours is sent for it, where the target takes one |
 | `service_tier` | not passed on: what is bought of a provider is the operator's decision |
 | anything else | not passed on: an unknown field may steer a provider past the profile (`models`, `api_base`) |
 

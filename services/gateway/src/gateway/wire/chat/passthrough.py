@@ -6,6 +6,7 @@
 | takes one system message (`merges_system`) | several of them become one, and that comes first |
 | names the cap otherwise (`output_cap_field`) | the cap is sent under that name only |
 | caps answers | a higher cap, or none, becomes the target's |
+| takes a key for its prompt cache | ours is sent |
 | knows no parallel calls | `parallel_tool_calls` is not sent; a message with several calls becomes several messages |
 | takes no tools, no pictures, no JSON schema | it is not asked (`Unservable`) |
 | has fields to leave out or to rename | last |
@@ -54,6 +55,7 @@ def to_provider_request(request: ChatRequest, target: Target) -> Written:
     if request.is_stream:
         fields |= STREAM
     cap_output(fields, request.max_output_tokens, target)
+    fields |= target.cache_fields
     adjust(fields, target)
     return Written(_encoder.encode(fields), tuple(dict.fromkeys(ignored)))
 

@@ -50,6 +50,7 @@ def write_request(prompt: Prompt, target: Target, *, is_stream: bool, sealer: Se
         body |= STREAM
     cap_output(body, prompt.max_output_tokens, target)
     ignored += [name for name in target.drop if name in body]
+    body |= target.cache_fields
     adjust(body, target)
     return Written(_encoder.encode(body), tuple(dict.fromkeys(ignored)))
 

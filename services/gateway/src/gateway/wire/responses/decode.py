@@ -12,7 +12,7 @@ penalties, which some servers of this format know |
 | `text` | format and verbosity, translated |
 | `reasoning` | the known efforts are translated; `summary`: what can be read of the thoughts is shown anyway |
 | `store`, `metadata`, `stream` | have their effect here; never sent to a provider |
-| `prompt_cache_key` | keeps a conversation at one target; not passed on: the keys of two customers must not meet |
+| `prompt_cache_key` | keeps a session on one target; a key of ours is sent for it, where the target takes one |
 | `include` | `reasoning.encrypted_content` has its effect here; the others are lost in a crossing |
 | `truncation` | `disabled` is what happens; `auto` is lost in a crossing: nothing is cut out unseen |
 | `top_logprobs`, `max_tool_calls`, `context_management` and the like | lost in a crossing |

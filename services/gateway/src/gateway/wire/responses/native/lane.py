@@ -8,6 +8,7 @@
 | `include` | what the client wants, and the state of the thoughts if there are to be any: a model that has none may \
 refuse to be asked for it |
 | `max_output_tokens` | lowered to the target's cap |
+| `prompt_cache_key` | ours, if the target takes one |
 | every other field | not passed on; the table in `decode` says why |
 | items | passed on, history first, also those of unknown types |
 | `id` of an item | left out: nothing is kept that has it; an approval's request keeps its own, the approval names it |
@@ -103,6 +104,7 @@ def to_native_request(request: ResponsesRequest, target: Target, sealer: Sealer)
     if wanted := dict.fromkeys([*raw.get("include", ()), *([ENCRYPTED] if thinks else [])]):
         fields["include"] = list(wanted)
     cap_output(fields, raw.get("max_output_tokens"), target)
+    fields |= target.cache_fields
     adjust(fields, target)
     return _encoder.encode(fields)
 

@@ -65,6 +65,7 @@ def write_request(prompt: Prompt, target: Target, *, is_stream: bool, sealer: Se
     wishes = {"temperature": prompt.sampling.temperature, "top_p": prompt.sampling.top_p}
     fields |= {name: value for name, value in wishes.items() if value is not None}
     cap_output(fields, prompt.max_output_tokens, target)
+    fields |= target.cache_fields
     adjust(fields, target)
     return Written(_encoder.encode(fields), _ignored(prompt, target.quirks))
 

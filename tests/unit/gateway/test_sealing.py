@@ -47,7 +47,7 @@ def test_the_seal_tells_nothing_and_is_never_the_same_twice() -> None:
     assert b"target" not in opened
 
 
-@given(st.text(st.characters(codec="ascii"), max_size=62), st.text(st.characters(codec="ascii"), max_size=62))
+@given(st.text(st.characters(codec="ascii"), max_size=61), st.text(st.characters(codec="ascii"), max_size=61))
 def test_the_length_of_a_seal_does_not_tell_the_target(one: str, other: str) -> None:
     assert len(SEALING.of(ACCOUNT, one).seal("state")) == len(SEALING.of(ACCOUNT, other).seal("state"))
 
@@ -71,6 +71,13 @@ def test_what_belongs_to_no_single_target_has_none_and_is_read_by_no_target() ->
     assert (SEALING.target_of(ACCOUNT, sealed), SEALING.of(ACCOUNT).unseal(sealed)) == (None, "a summary")
     assert SEALING.of(ACCOUNT, "target").unseal(sealed) is None
     assert SEALING.of(ACCOUNT).unseal(SEALING.of(ACCOUNT, "target").seal("state")) is None
+
+
+def test_thoughts_that_are_mere_text_bind_nobody_and_are_read_by_their_target_only() -> None:
+    sealed = SEALING.of(ACCOUNT, "target", binds=False).seal("thoughts")
+    assert (SEALING.target_of(ACCOUNT, sealed), SEALING.of(ACCOUNT, "target").unseal(sealed)) == (None, "thoughts")
+    assert SEALING.of(ACCOUNT, "other").unseal(sealed) is None
+    assert len(sealed) == len(SEALING.of(ACCOUNT, "target").seal("thoughts"))
 
 
 def test_after_a_change_of_keys_the_previous_one_still_reads() -> None:

@@ -29,9 +29,9 @@ _PURPOSE = b"smart-route sealed state v2"
 _FIRST_PURPOSE = b"smart-route sealed state v1"
 _NAMING = b"smart-route pseudonyms v1"
 _PSEUDONYM_BYTES = 16
-# The target is written with its length (2 bytes) and filled up to a multiple of this.
+# Whether the state binds (1 byte), the length of the target's name (2), the name, and zeros up to a multiple of this.
 _TARGET_BYTES = 64
-_LENGTH_BYTES = 2
+_HEAD_BYTES = 3
 # For what belongs to no single target: a summary of a conversation.
 ANY_TARGET = "*"
 
@@ -45,14 +45,19 @@ class Sealing:
         self._first_ciphers = [AESGCM(_derived(key, _FIRST_PURPOSE)) for key in keys]
         self._naming_key = _derived(key, _NAMING)
 
-    def of(self, account_id: UUID, target: str = ANY_TARGET) -> "Seal":
-        """The seal of one account and one target (or of none in particular)."""
-        return Seal(self, account_id, target)
+    def of(self, account_id: UUID, target: str = ANY_TARGET, *, binds: bool = True) -> "Seal":
+        """The seal of one account and one target (or of none in particular).
 
-    def seal(self, state: str, *, account_id: UUID, target: str) -> str:
+        `binds`: only this target can go on from the state. Thoughts that are mere text bind nobody: another target is
+        told what can be read of them.
+        """
+        return Seal(self, account_id, target, binds and target != ANY_TARGET)
+
+    def seal(self, state: str, *, account_id: UUID, target: str, binds: bool = True) -> str:
         """Opaque text, another one each time."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._ciphers[0].encrypt(nonce, _named(target) + state.encode(), account_id.bytes)
+        head = _head(target, binds=binds)
+        sealed = nonce + self._ciphers[0].encrypt(nonce, head + state.encode(), account_id.bytes)
         return PREFIX + base64.urlsafe_b64encode(sealed).decode()
 
     def unseal(self, sealed: str, *, account_id: UUID, target: str) -> str | None:
@@ -61,21 +66,20 @@ class Sealing:
             opened = _opened(self._first_ciphers, sealed, account_id.bytes + target.encode())
             return _text(opened) if opened is not None else None
         found = self._found(sealed, account_id)
-        return found[1] if found is not None and found[0] == target else None
+        return found.state if found is not None and found.target == target else None
 
     def target_of(self, account_id: UUID, sealed: str) -> str | None:
-        """The target that a state of this account came from; None for what belongs to no single one, and for what was
+        """The target that a state of this account is bound to; None for what binds to no single one, and for what was
         sealed before seals told it, for somebody else, or not here."""
         found = self._found(sealed, account_id)
-        return found[0] if found is not None and found[0] != ANY_TARGET else None
+        return found.target if found is not None and found.binds else None
 
     def pseudonym(self, account_id: UUID, value: bytes) -> str:
         """32 hexadecimal characters that stand for a value of this account: no other account's are the same, and
         nobody without the key can try out which value it is."""
         return blake2b(value, digest_size=_PSEUDONYM_BYTES, key=self._naming_key, salt=account_id.bytes).hexdigest()
 
-    def _found(self, sealed: str, account_id: UUID) -> tuple[str, str] | None:
-        """Target and state."""
+    def _found(self, sealed: str, account_id: UUID) -> "_Found | None":
         opened = _opened(self._ciphers, sealed, account_id.bytes) if sealed.startswith(PREFIX) else None
         return _parted(opened) if opened is not None else None
 
@@ -87,30 +91,37 @@ class Seal:
     sealing: Sealing
     account_id: UUID
     target: str
+    binds: bool
 
     def seal(self, state: str) -> str:
-        return self.sealing.seal(state, account_id=self.account_id, target=self.target)
+        return self.sealing.seal(state, account_id=self.account_id, target=self.target, binds=self.binds)
 
     def unseal(self, sealed: str) -> str | None:
         """None for what was not sealed here."""
         return self.sealing.unseal(sealed, account_id=self.account_id, target=self.target)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    target: str
+    state: str
+    binds: bool
+
+
 def _derived(key: bytes, purpose: bytes) -> bytes:
     return HKDF(SHA256(), _KEY_BYTES, salt=None, info=purpose).derive(key)
 
 
-def _named(target: str) -> bytes:
+def _head(target: str, *, binds: bool) -> bytes:
     name = target.encode()
-    head = len(name).to_bytes(_LENGTH_BYTES, "big") + name
+    head = bytes([binds]) + len(name).to_bytes(2, "big") + name
     return head + bytes(-len(head) % _TARGET_BYTES)
 
 
-def _parted(opened: bytes) -> tuple[str, str] | None:
-    length = int.from_bytes(opened[:_LENGTH_BYTES], "big")
-    named = _LENGTH_BYTES + length
-    target, state = _text(opened[_LENGTH_BYTES:named]), _text(opened[named + -named % _TARGET_BYTES :])
-    return (target, state) if target is not None and state is not None else None
+def _parted(opened: bytes) -> _Found | None:
+    end = _HEAD_BYTES + int.from_bytes(opened[1:_HEAD_BYTES], "big")
+    target, state = _text(opened[_HEAD_BYTES:end]), _text(opened[end + -end % _TARGET_BYTES :])
+    return _Found(target, state, binds=bool(opened[0])) if target is not None and state is not None else None
 
 
 def _opened(ciphers: Sequence[AESGCM], sealed: str, associated: bytes) -> bytes | None:

@@ -7,12 +7,12 @@ BOOTSTRAP := @$(PYTHON) libs/devstack/bootstrap.py
 MODEL := $(if $(SMARTROUTE_UPSTREAM_URL)$(SMARTROUTE_PROFILES),,--model)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-clients check bench faults volume lock
+.PHONY: help up down test test-clients check bench bench-routing-quality faults volume lock
 
 help: ## Show this help
 	@echo "Smart Route. The first make sets up $(VENV) by itself; all it needs is Python 3.11 or newer (PYTHON=python3.12)."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## Start everything: NATS, Postgres, a local model, the four services. VERBOSE=1 shows their logs
 	$(BOOTSTRAP) $(MODEL)
@@ -39,6 +39,12 @@ bench: ## Measure the gateway against a bare pass-through: ARGS="--seconds 5 --r
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/bin/python tests/bench $(ARGS)
 
+# Not in the repository: the benchmark says where the rows come from.
+OUTCOMES ?= ../shared/data/routing-outcomes.csv.gz
+bench-routing-quality: ## Measure what routing by a text is worth: OUTCOMES=rows.csv.gz, ARGS="--evaluate other.csv"
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/bin/python tests/quality --outcomes $(OUTCOMES) $(ARGS)
+
 faults: ## Break everything under load and check the books after each fault: SEEDS=3, or ARGS="--list"
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/bin/python tests/faults --seeds $(or $(SEEDS),1) $(ARGS)
@@ -48,7 +54,7 @@ volume: ## Check the books of a day of 200,000 settlements, with figures: ARGS="
 	@exec $(VENV)/bin/python tests/volume $(ARGS)
 
 lock: ## Pin every dependency again (needs uv): requirements*.lock, hashed, without index addresses
-	@OWN="$$(for m in gateway quota router billing contracts chassis devstack; do printf -- '--no-emit-package smartroute-%s ' $$m; done)"; \
+	@OWN="$$(for m in gateway quota router billing contracts chassis devstack scoring; do printf -- '--no-emit-package smartroute-%s ' $$m; done)"; \
 	compile="$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$OWN"; \
 	$$compile pyproject.toml --group build -o requirements.lock && \
 	$$compile --group dev -c requirements.lock -o requirements-dev.lock && \

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scoring import Scorer
+from scoring.__main__ import main
 from scoring.outcomes import COLUMNS
 from tests.unit.scoring.exams import an_exam
 
@@ -48,18 +49,28 @@ def test_score_takes_the_shipped_weights_and_any_bytes() -> None:
     assert re.fullmatch(rb"0\.\d{6} chat\n", scored.stdout)
 
 
-def test_what_cannot_be_done_is_said_in_one_line(rows: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged.weights"
-    damaged.write_bytes(b"nonsense")
-    refused = {
-        "none.csv cannot be read": _run("train", "--outcomes", str(tmp_path / "none.csv"), "--out", os.devnull),
-        "lacks the column": _run("train", "--outcomes", str(damaged), "--out", os.devnull),
-        "cannot be written": _run("train", "--outcomes", str(rows), "--out", str(tmp_path / "no/folder")),
-        "bad weights: not a weights file": _run("score", "--weights", str(damaged)),
-        "bad weights: cannot be read": _run("score", "--weights", str(tmp_path / "none.weights")),
-    }
-    for sentence, run in refused.items():
-        words = run.stderr.decode()
-        assert (run.returncode, run.stdout) == (1, b"")
-        assert sentence in words
-        assert words.count("\n") == 1
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "--outcomes", "none.csv", "--out", os.devnull], "none.csv cannot be read"),
+        (["train", "--outcomes", "damaged", "--out", os.devnull], "lacks the column"),
+        (["train", "--outcomes", "rows.csv", "--out", "no/folder"], "cannot be written"),
+        (["score", "--weights", "damaged"], "bad weights: not a weights file"),
+        (["score", "--weights", "none.weights"], "bad weights: cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    rows: Path,
+    words: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (rows.parent / "damaged").write_bytes(b"nonsense")
+    monkeypatch.chdir(rows.parent)
+    monkeypatch.setattr(sys, "argv", ["scoring", *words])
+    assert main() == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1

@@ -11,6 +11,8 @@ from scoring.kinds import KINDS, Kind, kind_of
 EXAMPLES: dict[Kind, list[str]] = {
     "code": [
         "Write a Python function that reverses a list.",
+        "How do I reverse a list in python?",
+        "Explain what a LEFT JOIN does in SQL",
         "Why does this fail?\n```python\nprint(x)\n```",
         "def f(a):\n    return a\n\nWhat does f(3) return?",
         "#include <stdio.h>\nint main() {\n  printf(\"hi\");\n}\nfind the bug",
@@ -42,9 +44,14 @@ EXAMPLES: dict[Kind, list[str]] = {
         "Compute $\\frac{1}{2} + \\sqrt{2}$",
         "Solve the equation x^2 - 5x + 6 = 0",
         "What is 12 * 7 + 3 * 9?",
+        "Solve 2x + 3 = 7",
+        "Calculate 15 * 12",
+        "Find the probability that two dice show 7.",
         "Prove that the integral of an odd function over a symmetric interval vanishes.",
     ],
     "other_language": [
+        "Bagaimana saya belajar bahasa baru dengan cepat untuk kerja?",
+        "Jak się uczyć, żeby nie zapomnieć? To jest dla mnie trudne.",
         "请告诉我如何学习弹钢琴",
         "Расскажи мне про свой день, пожалуйста",
         "Wie kann ich am besten für die Prüfung lernen und wie lange?",
@@ -77,6 +84,12 @@ def test_there_are_examples_of_every_kind() -> None:
     [
         ("A. first\nB. second, and no third", "chat"),
         ("My python escaped from its cage and I am worried.", "chat"),
+        ("Write a poem about a python and a swift.", "chat"),
+        ("Is The Matrix on Amazon Prime?", "chat"),
+        ("Solve my problem: after 2 years my boss wants me to leave.", "chat"),
+        ("Write an essay on the years 1939 to 1945: what many soldiers wrote home.", "chat"),
+        ("Mix 1/2 cup of sugar, 3/4 cup of flour and vanilla extract: what do I bake?", "chat"),
+        ("I bought it for $20 in 2007, and they want $30 now. Is that fair?", "chat"),
         ("The law:\nfirst, a duty;\nsecond, a right;\nWhat do you think of it?", "chat"),
         ("I lost my way. " + "We talked. " * 40 + "The translation was bad. " + "So we left. " * 40, "chat"),
         ("Tell me about the tour of the north of England", "chat"),

@@ -3,12 +3,13 @@
 A kind is the class under which outcomes are counted, so what matters is that the same request always falls into the
 same one. Rules in order, the first that holds:
 
-    code            a fence with a language, or two signs of code, or a programming language and what is done with code
+    code            a fence with a language, two lines of code, the name of a programming language (if it is another
+                    word, too: together with what is done with code)
     choice          options A, B and C, each at the beginning of a line or in brackets
     translation     asked for at the beginning or the end
     summary         asked for at the beginning or the end
     extraction      asked for at the beginning or the end
-    maths           two LaTeX commands or sums, or words of mathematics, or a question of quantity with two numbers
+    maths           two LaTeX commands or sums, words of mathematics, or numbers and a question of quantity
     other_language  mostly letters that are not Latin, or more function words of another language than of English
     chat            everything else
 """
@@ -37,12 +38,14 @@ _CODE_LINE = re.compile(
     r"\$ (?:git|pip|npm|cd) |[^\n]{0,200}(?:\);|[)>] ?\{)\n|\};?\n)"
 )
 _LATEX = re.compile(
-    r"\\(?:d?frac|sqrt|sum|int|cdot|times|leq?|geq?|begin|pi|theta|infty|text|boxed|left|angle|log|sin|cos|operatorname)\b"
+    r"\\(?:d?frac|sqrt|sum|int|cdot|times|leq?|geq?|begin|pi|theta|infty|text|boxed|left|angle|log|sin|cos|"
+    r"operatorname|[lcd]?dots|[lr]ceil|[lr]floor)\b"
     r"|\$(?:\\|[a-zA-Z](?:\$|\())"
 )
-_SUM = re.compile(r"\d ?[+*/^=] ?\d|[xyn] ?[=^] ?-?\d")
+_SUM = re.compile(r"[\dxyz)] ?[+*^=×÷] ?(?=[\dxyz(-])|\d / (?=\d)|[a-z]\^(?=[\d{])")  # noqa: RUF001
 _EXTRACTION = re.compile(
-    r"\bextract\b|\b(?:pull out|list|find|identify) (?:all|every|each|any) [^.\n]{0,80}\b(?:from|in|mentioned)\b"
+    r"\bextract (?:the|all|any|every|each|only|just|from|key|names?|dates?|information|data)\b"
+    r"|\b(?:pull out|list|find|identify) (?:all|every|each|any) [^.\n]{0,80}\b(?:from|in|mentioned)\b"
     r"|\bas (?:valid )?json\b|\bnamed entit|\b(?:return|output|respond with) (?:only )?(?:a )?json\b"
 )
 
@@ -52,29 +55,37 @@ def _words(text: str) -> frozenset[str]:
 
 
 _LANGUAGES = _words(
-    "python javascript typescript java kotlin swift golang rust c++ c# php ruby scala perl haskell sql "
-    "postgres mysql sqlite bash powershell html css react vue django flask fastapi node numpy pandas "
-    "regex kubernetes dockerfile terraform postgresql"
+    "javascript typescript kotlin golang c++ c# php haskell sql postgresql mysql sqlite powershell html css django"
+    " fastapi numpy regex kubernetes kubectl dockerfile terraform webpack npm github"
 )
+_ALSO_OTHER_THINGS = _words("python java swift rust ruby scala perl bash react vue flask node pandas go spark")
 _CODING = _words(
-    "code function script program class method query bug error test tests unittest refactor implement "
-    "compile debug module decorator loop array api library snippet write fix command compiler"
+    "code function functions script class method query debug refactor implement compile compiler unittest decorator"
+    " module loop array api snippet exception dataframe async"
 )
 _MATHS = _words(
-    "equation equations integral derivative polynomial matrix eigenvalue theorem prove triangle "
-    "hypotenuse probability modulo divisor divisible integer integers logarithm quadratic solve simplify "
-    "evaluate factorial perimeter circumference radius permutations prime"
+    "equation equations integral derivative polynomial eigenvalue theorem triangle hypotenuse probability modulo"
+    " divisor divisible integer integers logarithm quadratic factorial perimeter circumference permutations"
 )
-_QUANTITIES = _words("many much old far long tall total average")
+_CALCULATING = _words(
+    "calculate compute solve simplify evaluate prove radius prime matrix sum product square root area"
+)
+_QUANTITIES = tuple(f"how {word} " for word in ("many", "much", "old", "far", "long", "tall", "fast", "big"))
+_AMOUNTS = _words(
+    "total average mean sum number percentage percent combined remaining price cost distance speed weight"
+)
 _NUMERALS = _words("two three four five six seven eight nine ten half twice double dozen third quarter times")
 _SUMMARY = _words("summarize summarise summary tldr condense summarizing summarising")
 _ENGLISH = _words("the of and to in is that for it with as was on are this be you what how do i a an my can")
-# Function words of the Latin-written languages that are most asked in; some are English, too, so they are compared.
+# Function words of languages written in Latin letters; some are English, too, so the two are counted and compared.
 _OTHERS = _words(
-    "der die das und ist nicht ein eine ich wie mit auf für den dem wir sind kann zu von le la les des "
-    "est une et que qui dans pour avec je vous nous du ce pas sur aux el los las una por para con como "
-    "qué es del se yo mi cómo está más il lo gli che di un per sono come non della nel è o os um uma não "
-    "em com você é het een van ik niet en dat hoe voor zijn op"
+    "der die das und ist nicht ein eine ich wie mit auf für den dem wir sind kann zu von"
+    " le la les des est une et que qui dans pour avec je vous nous du ce pas sur aux"
+    " el los las una por para con como qué es del se yo mi cómo está más"
+    " il lo gli che di un per sono come non della nel è os um uma não em com você é"
+    " het een van ik niet en dat hoe voor zijn op och att det är jag inte som hur"
+    " nie się jest że jak na czy co bir ve bu için yang dan apa bagaimana saya untuk dengan"
+    " là của và không tôi cho những"
 )
 
 
@@ -85,22 +96,23 @@ def kind_of(text: str) -> Kind:
     words = _WORD.findall(lowered)
     distinct = frozenset(words)
     lines = f"\n{read}\n"
-    if _is_code(lines, distinct):
+    if _is_code(lines, lowered, distinct):
         return "code"
     if {"A", "B", "C"} <= {*_OPTION_LINE.findall(lines), *_OPTION_INSIDE.findall(read)}:
         return "choice"
     asked = _asked(lowered)
     if asked is not None:
         return asked
-    if _is_maths(read, distinct):
+    if _is_maths(read, lowered, distinct):
         return "maths"
     return "other_language" if _is_other_language(words) else "chat"
 
 
-def _is_code(lines: str, distinct: frozenset[str]) -> bool:
-    if "```" in lines and _FENCE.search(lines):
+def _is_code(lines: str, lowered: str, distinct: frozenset[str]) -> bool:
+    if ("```" in lines and _FENCE.search(lines)) or distinct & _LANGUAGES or _has_two(_CODE_LINE, lines):
         return True
-    return _has_two(_CODE_LINE, lines) or bool(distinct & _LANGUAGES and distinct & _CODING)
+    named = distinct & _ALSO_OTHER_THINGS
+    return bool(named) and (bool(distinct & _CODING) or any(f"in {name}" in lowered for name in named))
 
 
 def _has_two(pattern: re.Pattern[str], text: str) -> bool:
@@ -120,16 +132,18 @@ def _asked(lowered: str) -> Kind | None:
     return "extraction" if _EXTRACTION.search(edges) else None
 
 
-def _is_maths(read: str, distinct: frozenset[str]) -> bool:
-    terms = len(distinct & _MATHS)
-    if terms >= 2 or _has_two(_LATEX, read):
+def _is_maths(read: str, lowered: str, distinct: frozenset[str]) -> bool:
+    if _has_two(_LATEX, read) or _has_two(_SUM, read):
         return True
-    numbers = len(_NUMBER.findall(read)) + len(distinct & _NUMERALS)
-    if terms and (numbers or _LATEX.search(read)):
+    terms, numbers = len(distinct & _MATHS), len(_NUMBER.findall(read)) + len(distinct & _NUMERALS)
+    calculating = len(distinct & _CALCULATING)
+    if terms and (numbers or terms + calculating >= 2 or _LATEX.search(read)):
         return True
-    if numbers >= 2 and not distinct.isdisjoint(_QUANTITIES) and not distinct.isdisjoint({"how", "what", "find"}):
+    if calculating and (_SUM.search(read) or _LATEX.search(read) or (calculating >= 2 and numbers >= 2)):
         return True
-    return _has_two(_SUM, read)
+    if numbers >= 2 and any(words in lowered for words in _QUANTITIES):
+        return True
+    return numbers >= 3 and bool(distinct & _AMOUNTS and distinct & {"what", "how", "find", "calculate"})
 
 
 def _is_other_language(words: list[str]) -> bool:

@@ -1,6 +1,7 @@
 """A turn, and a session that its client names, stay with the target that served them while it is healthy."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -109,3 +110,22 @@ async def test_another_endpoint_of_the_same_model_goes_on_with_a_turn(
             assert (await home.ask(messages=with_result(opener), tools=TOOLS)).status == 200
             assert (len(first.exchanges), len(second.exchanges)) == (2, 1)
             assert await home.cost() == 1
+
+
+async def test_a_target_that_takes_keys_for_its_cache_gets_ours_and_no_customers(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    async with Provider() as first, Provider() as second:
+        targets = {
+            "first": target(first, "first", dialect={"takes_cache_key": True}),
+            "second": target(second, "second"),
+        }
+        async with house(nats_url, fresh_database, tmp_path, targets) as home:
+            for name in ("one", "one", "another"):
+                assert (await home.ask(prompt_cache_key=f"session-{name}")).status == 200
+            first.always(scripts.http_error(503))
+            assert (await home.ask(prompt_cache_key="session-one")).status == 200
+    keys = [json.loads(exchange.request.body)["prompt_cache_key"] for exchange in first.exchanges[:3]]
+    assert keys[0] == keys[1] != keys[2]
+    assert not any("session" in key for key in keys)
+    assert "prompt_cache_key" not in json.loads(second.exchanges[0].request.body)

@@ -148,3 +148,25 @@ async def test_a_failure_before_the_first_word_is_nothing_to_learn_of_the_class(
         assert await until(lambda: heard.at_rest("a"), within_seconds=5)
     assert [(attempt.status, attempt.request_class, attempt.fault) for attempt in heard.attempts] == [(503, None, None)]
     assert heard.first_bytes == []
+
+
+async def test_who_asks_the_same_again_tells_something_of_the_answer_before(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    async with (
+        Provider() as provider,
+        hearing(nats_url) as heard,
+        router_saying(nats_url, plan(("a", provider), ("b", provider))) as router,
+        house(nats_url, fresh_database, tmp_path, {}, without=("router",)) as home,
+    ):
+        await home.ask(tools=TOOLS)
+        router.says(plan(("b", provider), ("a", provider)))
+        await home.ask(tools=TOOLS)
+        await home.ask(tools=TOOLS, messages=[{"role": "user", "content": "Something else."}])
+        for _ in range(2):
+            await home.ask(tools=TOOLS, messages=[{"role": "user", "content": "Once."}], key="one request")
+        assert await until(lambda: heard.at_rest("a", "b"), within_seconds=5)
+    faults_told = [(attempt.target, attempt.request_class, attempt.fault) for attempt in heard.attempts]
+    assert sorted(faults_told, key=str) == sorted(
+        [("a", "tools", None), ("a", "tools", "resubmitted"), *[("b", "tools", None)] * 3], key=str
+    )

@@ -13,19 +13,17 @@ from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from chassis import attributes, telemetry
-from contracts.gateway import AttemptFinished, QualityFault
+from contracts.gateway import AttemptFinished
 from contracts.router import Candidate, RequestClass
+from gateway.quality import fault_of
 from gateway.reports import Call, Reports
 from gateway.upstream import AttemptFailed, Patience, Reply, RequestRefused, Upstream
-from gateway.wire.chat.models import known_finish_reason
 from gateway.wire.lane import Answer, ClientRequest, Lane, Mint, UnusableAnswer
 
 # After the model has said why it stopped, usage and the end are due; an answer is complete without them.
 END_SECONDS = 2.0
 # A decoder's word for a refusal that came as an event.
 CONTEXT_TOO_LONG = "context_length_exceeded"
-
-_FAULT_OF_FINISH: dict[str, QualityFault] = {"length": "truncated", "content_filter": "filtered"}
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -243,13 +241,14 @@ class Attempt:
 
     def _finished(self) -> AttemptFinished:
         """A whole answer, with what is learnt from it."""
+        errand = self._errand
         return AttemptFinished(
             target=self.candidate.target,
             result="ok",
             status=200,
-            affinity=self._errand.affinity,
-            request_class=self._errand.request_class,
-            fault=fault_of(self.answer),
+            affinity=errand.affinity,
+            request_class=errand.request_class,
+            fault=fault_of(errand.request, self.answer),
         )
 
     def _abandon(self, reason: str) -> None:
@@ -266,13 +265,6 @@ class Attempt:
 
 def _nobody(_: Attempt) -> bool:
     return False
-
-
-def fault_of(answer: Answer) -> QualityFault | None:
-    """What is objectively wrong with an answer that ended well."""
-    if not answer.has_content:
-        return "empty"
-    return _FAULT_OF_FINISH.get(known_finish_reason(answer.finish_reason or "stop"))
 
 
 def _started_span(candidate: Candidate, number: int) -> Span:

@@ -14,11 +14,13 @@ from gateway.wire.lanes import open_lane
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """How the answer to one request is written: whose ids it has, and who seals what for whom."""
+    """How one request and its answer are written: whose ids they have, who seals what for a target, and by which key a
+    target is told that requests begin alike."""
 
     identity: Identity
     mint: Mint
     sealer_of: Callable[[str], Sealer]
+    cache_key_of: Callable[[str], str | None]
 
 
 class Candidates:
@@ -86,7 +88,7 @@ class Candidates:
         writing = self._writing
         return open_lane(
             self._errand.request,
-            _target(candidate),
+            _target(candidate, writing.cache_key_of),
             writing.identity,
             mint,
             sealer=writing.sealer_of(candidate.target),
@@ -106,7 +108,7 @@ def _quirks(dialect: Dialect) -> Quirks:
     return Quirks(**dialect.model_dump())
 
 
-def _target(candidate: Candidate) -> Target:
+def _target(candidate: Candidate, cache_key_of: Callable[[str], str | None]) -> Target:
     """The candidate as the wire knows it."""
     return Target(
         model=candidate.model,
@@ -116,4 +118,5 @@ def _target(candidate: Candidate) -> Target:
         rename=candidate.parameters.rename,
         max_output_tokens=candidate.parameters.max_output_tokens,
         context_window=candidate.context_window,
+        cache_key=cache_key_of(candidate.target) if candidate.dialect.takes_cache_key else None,
     )

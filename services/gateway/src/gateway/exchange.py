@@ -25,6 +25,7 @@ from contracts.router import Chosen, Unroutable
 from gateway import idempotency, measures
 from gateway.admission import Admission, Desk, Wish, allowance_headers, refusal
 from gateway.auth import Authenticator
+from gateway.cache_keys import CacheKeys
 from gateway.candidates import Writing
 from gateway.client import ClientResponse, ClientWatch, encoded
 from gateway.domain import Caller, End
@@ -47,6 +48,7 @@ from gateway.http import ClientDisconnected, send_json
 from gateway.leases import Leases
 from gateway.peers import PeerAway
 from gateway.relay import Calls, Relay
+from gateway.repeats import Repeats, class_of
 from gateway.routes import ROUTE_HEADER, no_way, spelled_route
 from gateway.sealing import Sealing
 from gateway.settlement import Settler
@@ -97,6 +99,8 @@ class Exchange:
         self._authenticator = authenticator
         self._tool_call_ids = tool_call_ids
         self._sealing = sealing
+        self._cache_keys = CacheKeys()
+        self._repeats = Repeats(calls.reports)
         self._limits = limits
         self._open = 0
         self._none_open = asyncio.Event()
@@ -170,7 +174,7 @@ class Exchange:
             alias = self._desk.effective_alias(granted.plan, asked.request.model)
         headers = allowance_headers(granted, now=now)
         response = ClientResponse(asked.send)
-        request_class = reading.features.request_class
+        request_class = class_of(reading)
         relay = Relay(
             self._calls,
             response,
@@ -179,12 +183,15 @@ class Exchange:
                 Identity(context.request_id, alias, int(context.started_at.timestamp())),
                 partial(self._mint, granted, asked.caller),
                 partial(self._sealing.of, asked.caller.account_id),
+                partial(self._cache_key, reading.session),
             ),
             headers=headers,
             affinity=(str(granted.turn.turn_id), *(() if reading.session is None else (reading.session,))),
-            request_class=request_class if request_class != "unknown" else None,
+            request_class=request_class,
         )
         held = Held(asked, granted, chosen, alias, headers, time.perf_counter(), relay, response)
+        if asked.claim is None:  # with an Idempotency-Key it is one request, however often it is sent
+            held.question = self._repeats.asked(asked.caller.account_id, asked.request.brief, request_class)
         if held.route is not None:  # who speaks is added when somebody does
             headers[ROUTE_HEADER] = spelled_route(held.route)
         return held
@@ -192,6 +199,9 @@ class Exchange:
     def _mint(self, granted: Granted, caller: Caller, place: int) -> str:
         made = ToolCall(granted.turn.turn_id, granted.turn.call, place)
         return self._tool_call_ids.mint(made, account_id=caller.account_id)
+
+    def _cache_key(self, session: str | None, target: str) -> str | None:
+        return self._cache_keys.next(session, target, time.monotonic()) if session is not None else None
 
     async def _run(self, held: Held) -> None:
         """Answer, and note how it ended. Raises nothing: a prompt is held, and has to be settled in any case."""
@@ -232,7 +242,11 @@ class Exchange:
         """Remember who made tool calls, and have all routers know before the client can go on with them: what follows
         is sent on the same connection."""
         relay = held.relay
-        if held.end is End.ANSWERED and relay.has_calls and relay.target is not None:
+        if held.end is not End.ANSWERED or relay.target is None:
+            return
+        if held.question is not None:
+            self._repeats.answered(held.question, relay.target)
+        if relay.has_calls:
             self._desk.served.note(held.granted.turn.turn_id, relay.target)
             await self._calls.reports.flush_now()
 

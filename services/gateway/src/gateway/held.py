@@ -17,6 +17,7 @@ from gateway.domain import Caller, End, cost_of, outcome_of, window_after
 from gateway.errors import GatewayError
 from gateway.http import RequestContext
 from gateway.relay import Relay
+from gateway.repeats import Question
 from gateway.routes import taken
 from gateway.wire.lane import ClientRequest
 from gateway.wire.usage import Usage
@@ -50,7 +51,8 @@ class Asked:
 class Held:
     """A request whose prompt is held. `end` and `error` say how it ended; `admitted_at` is of `time.perf_counter()`.
 
-    `chosen` is None when the router could not say where it should go.
+    `chosen` is None when the router could not say where it should go. `question` is what it asks, if asking it again
+    soon would say something of the answer.
     """
 
     asked: Asked
@@ -63,6 +65,7 @@ class Held:
     response: ClientResponse
     end: End = End.FAILED
     error: GatewayError | None = None
+    question: Question | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -123,6 +123,11 @@ class Reports:
         if len(self._attempts) + len(self._first_bytes) >= MAX_GATHERED:
             self._send()
 
+    def learnt(self, attempt: AttemptFinished) -> None:
+        """Something is known of an attempt that has ended before."""
+        self._attempts.append(attempt)
+        self._changed()
+
     async def flush_now(self) -> None:
         """Tell what is known before anything is sent after it on the same connection."""
         if self._is_due:

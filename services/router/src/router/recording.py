@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.25
 STORE_SECONDS = 2.0
-# One message: far below the bus's limit of 1 MiB.
-MOST_AT_ONCE = 200
+# One message: below the bus's limit of 1 MiB, also for decisions between as many targets as a profile may have.
+MOST_AT_ONCE = 100
 MOST_WAITING = 20_000
 
 _dropped = telemetry.meter.create_counter(
@@ -37,6 +37,8 @@ class Recorder:
     def __init__(self, connection: Bus) -> None:
         self._bus = connection
         self._waiting: list[tuple[Decided, datetime]] = []
+        self._sending: list[tuple[Decided, datetime]] = []
+        self._sending_id = ""
 
     def add(self, decided: Decided) -> None:
         """Record one, within `GATHER_SECONDS`."""
@@ -51,23 +53,32 @@ class Recorder:
         async with self._storing():
             yield
         await self.store()
+        # The stream is away, and a stop waits for it once.
+        _dropped.add(len(self._waiting))
+        self._waiting = []
 
     async def store(self) -> None:
-        """Store all that was gathered."""
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-            decisions = tuple(decision_of(one, at, instance=self._bus.instance) for one, at in batch)
+        """Store all that was gathered, until the stream does not take it."""
+        while self._sending or self._waiting:
+            if not self._sending:
+                self._sending, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+                self._sending_id = str(uuid4())
+            decisions = tuple(decision_of(one, at, instance=self._bus.instance) for one, at in self._sending)
             try:
+                # Cancelled in the middle of it, the same is sent again, by the same id: the stream keeps one.
                 await bus.publish(
                     self._bus,
                     REQUESTS_ROUTED,
                     RequestsRouted(decisions=decisions),
-                    event_id=str(uuid4()),
+                    event_id=self._sending_id,
                     timeout_seconds=STORE_SECONDS,
                 )
             except BusError as exc:
-                _dropped.add(len(batch))
-                log.warning("decisions not recorded", extra={"count": len(batch), "reason": str(exc)})
+                _dropped.add(len(self._sending))
+                log.warning("decisions not recorded", extra={"count": len(self._sending), "reason": str(exc)})
+                self._sending = []
+                return
+            self._sending = []
 
     def _storing(self) -> AbstractAsyncContextManager[None]:
         async def store_for_ever() -> None:

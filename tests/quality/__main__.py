@@ -57,7 +57,7 @@ def _preamble(path: Path, outcomes: list[Outcome]) -> str:
     return (
         f"{path}: {len(outcomes):,} rows; {os.cpu_count()} cores, Python {platform.python_version()}, load average"
         f" {os.getloadavg()[0]:.1f}\n"
-        "APGR: share of the strong model's lead that is recovered, over all shares of strong answers; random is 0.5.\n"
+        "APGR: recovered share of the strong model's lead, mean over all shares of strong answers; random is 0.5.\n"
         "CPT50, CPT80: least share of strong answers that recovers 50 and 80 % of the lead. 95 %: bootstrap by prompts."
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.plans import PlanCatalogue
-from router.__main__ import FILES, main, schema
+from router.__main__ import FILES, File, main, schema
 from tests.unit.router.configurations import plans, profiles, write
 
 CONFIG = Path(__file__).parents[3] / "deploy/config"
@@ -21,8 +21,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_check_config_prints_each_alias_with_its_targets(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "alias-free  free  near, far" in lines
-    assert "far     https://far.example.com/v1  large  env:FAR_KEY" in lines
+    assert lines[lines.index("alias-free (plan free)") + 1] == "  in order  near, far"
+    assert "far     https://far.example.com/v1  large  chat    env:FAR_KEY" in lines
 
 
 def test_check_config_names_profiles_that_no_plan_uses(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,13 +40,27 @@ def test_check_config_fails_with_every_reason(files: Path, capsys: pytest.Captur
     assert "alias-max" in said.err
 
 
-@pytest.mark.parametrize("command", ["check-config", "serve"])
+@pytest.mark.parametrize("command", ["check-config", "serve", "targets"])
 def test_a_setting_that_is_wrong_is_named_as_the_variable_it_is(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ROUTER_HEALTH_PORT", "many")
     assert main([command]) == 1
     assert "ROUTER_HEALTH_PORT" in capsys.readouterr().err
+
+
+def test_a_command_that_is_none_is_told_as_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chek"]) == 2
+    assert "No such command" in capsys.readouterr().err
+
+
+def test_the_schema_command_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "profiles"]) == 0
+    assert capsys.readouterr().out == schema(FILES["profiles"])
+
+
+def test_every_file_with_a_schema_can_be_named() -> None:
+    assert {file.value for file in File} == FILES.keys()
 
 
 def test_the_shipped_files_pass(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

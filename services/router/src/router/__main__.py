@@ -1,43 +1,50 @@
-"""`python -m router serve | check-config | schema`."""
+"""`python -m router …`: the service itself, and the commands of operators."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
 
+import typer
 from pydantic import BaseModel, ValidationError
 
 from chassis import process
 from contracts.plans import PlanCatalogue
+from router import commands
 from router.app import running
 from router.errors import ConfigurationRefused
 from router.profiles import Profiles
 from router.settings import Settings
-from router.store import Configuration, Store
 
 FILES: dict[str, type[BaseModel]] = {"profiles": Profiles, "plans": PlanCatalogue}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; what is wrong with the settings or the files goes to stderr, and the exit status is 1."""
-    chosen = _parser().parse_args(arguments)
-    if chosen.command == "schema":
-        sys.stdout.write(schema(FILES[chosen.file]))
-        return 0
-    try:
-        settings = Settings()
-        if chosen.command == "check-config":
-            store = Store(plans_file=settings.plans_file, profiles_file=settings.profiles_file)
-            sys.stdout.write(describe(store.current))
-        else:
-            process.run(running(settings))
-    except ConfigurationRefused as exc:
-        sys.stderr.writelines(f"{reason}\n" for reason in exc.reasons)
-        return 1
-    except ValidationError as exc:
-        sys.stderr.writelines(f"{fault}\n" for fault in process.settings_faults(exc, prefix="ROUTER_"))
-        return 1
-    return 0
+class File(StrEnum):
+    """A configuration file."""
+
+    PLANS = "plans"
+    PROFILES = "profiles"
+
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+)
+
+
+@app.command()
+def serve() -> None:
+    """Answer router.v1.choose until SIGTERM or SIGINT."""
+    process.run(running(Settings()))
+
+
+@app.command(name="schema")
+def print_schema(file: Annotated[File, typer.Argument(help="Of which file.")]) -> None:
+    """Print the JSON Schema of a configuration file, for editors."""
+    typer.echo(schema(FILES[file]), nl=False)
+
+
+commands.register(app)
 
 
 def schema(model: type[BaseModel]) -> str:
@@ -45,41 +52,19 @@ def schema(model: type[BaseModel]) -> str:
     return json.dumps(model.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
-def describe(configuration: Configuration) -> str:
-    """Every alias with the targets that serve it, and every target with its address, as plain tables."""
-    plans, profiles = configuration.plans, configuration.profiles
-    aliases = [(plan.alias, plan.name, ", ".join(profiles.profiles[plan.alias].members)) for plan in plans.plans]
-    targets = [
-        (name, target.base_url, target.model, target.key or "no key") for name, target in profiles.targets.items()
-    ]
-    unused = [alias for alias in profiles.profiles if plans.plan_of_alias(alias) is None]
-    lines = [
-        f"plans version {plans.version}, profiles version {profiles.version}",
-        "",
-        *_table(("alias", "plan", "targets, best first"), aliases),
-        "",
-        *_table(("target", "base URL", "model", "key"), targets),
-    ]
-    if unused:
-        lines += ["", f"profiles that no plan uses: {', '.join(unused)}"]
-    return "\n".join(lines) + "\n"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m router", description="From plan and alias to upstream targets.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="answer router.v1.choose until SIGTERM")
-    commands.add_parser("check-config", help="check plans and profiles, print who serves what; status 1 with reasons")
-    file = commands.add_parser("schema", help="print the JSON Schema of a configuration file, for editors")
-    file.add_argument("file", choices=sorted(FILES))
-    return parser
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. What is wrong with the settings or the files goes to stderr, and the exit status is 1."""
+    try:
+        app(arguments, prog_name="python -m router")
+    except ConfigurationRefused as exc:
+        faults = exc.reasons
+    except ValidationError as exc:
+        faults = process.settings_faults(exc, prefix="ROUTER_")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    for fault in faults:
+        typer.echo(fault, err=True)
+    return 1
 
 
 if __name__ == "__main__":

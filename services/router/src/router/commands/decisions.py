@@ -1,0 +1,92 @@
+"""`decisions`: what was decided, from the record that is kept for days."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from chassis.bus import BusError
+from contracts.router import Decision
+from contracts.streams import DAY_SECONDS, DECISIONS
+from router.commands.arguments import AsJson, connected, fail, moment, remark
+from router.history import LATE_SECONDS, History, made_at
+from router.recorded import decision_text, document, newest_table
+from router.settings import Settings
+
+KEPT = timedelta(seconds=DECISIONS.max_age_seconds)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(decisions)
+
+
+def decisions(
+    request: Annotated[UUID | None, typer.Option(help="The decision of this request.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, max=10_000, help="List the newest so many.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=moment, metavar="T", help="Look from here on; needed for ids that tell no time."),
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(parser=moment, metavar="T", help="Look up to here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a recorded decision: what was asked, what decided, what every target was worth, what was told.
+
+    Exit 0: found. 2: not found, or the record cannot be read.
+    """
+    if (request is None) == (last is None):
+        raise typer.BadParameter("either --request or --last")
+    if request is None:
+        found = _read(lambda history: history.newest(last or 1))
+        if as_json:
+            typer.echo(json.dumps([document(one) for one in found]))
+        else:
+            typer.echo(newest_table(found) if found else "nothing was decided yet")
+        return
+    first, end = _stretch(request, since, until)
+    found = _read(lambda history: history.of_request(request, first, end))
+    if not found:
+        fail(_not_found(request, first, end))
+    if as_json:
+        typer.echo(json.dumps([document(one) for one in found]))
+    else:
+        typer.echo("\n\n".join(decision_text(one) for one in found))
+
+
+def _stretch(request: UUID, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
+    """Where to look for a request."""
+    made = made_at(request)
+    if made is None and since is None:
+        raise typer.BadParameter("this id does not tell when the request was made: give --since, and --until")
+    first = since or made
+    assert first is not None, "one of both"
+    return first, until or first + timedelta(seconds=LATE_SECONDS)
+
+
+def _not_found(request: UUID, first: datetime, end: datetime) -> str:
+    where = f"between {first:%Y-%m-%d %H:%M:%S} and {end:%Y-%m-%d %H:%M:%S} UTC"
+    if end < datetime.now(UTC) - KEPT:
+        return f"no decision of {request} {where}: decisions are kept for {KEPT.total_seconds() / DAY_SECONDS:.0f} days"
+    return f"no decision of {request} {where}; look elsewhere with --since and --until"
+
+
+def _read(work: Callable[[History], Awaitable[Sequence[Decision]]]) -> Sequence[Decision]:
+    settings = Settings()
+
+    async def read() -> Sequence[Decision]:
+        async with connected(settings) as connection:
+            history = History(connection)
+            found = await work(history)
+            if history.unread:
+                remark(f"{history.unread} messages could not be read: they are of another version")
+            return found
+
+    try:
+        return asyncio.run(read())
+    except BusError as exc:
+        fail(f"the record of decisions cannot be read: {exc}")

@@ -125,6 +125,12 @@ def test_a_session_finds_its_target_again_until_that_is_failing_or_much_dearer()
         assert home not in firsts(estimate=EASY, session=session, seen={home: FAILING})
 
 
+def test_whoever_takes_a_session_over_is_its_second_choice_then_and_later() -> None:
+    for session in ("a", "b", "c", "d"):
+        home, second = decide(question(estimate=EASY, session=session)).order[:2]
+        assert firsts(estimate=EASY, session=session, seen={home: FAILING}) == {second: 200}
+
+
 def test_a_profile_says_how_faithful_its_sessions_are() -> None:
     seen = {name: Seen(0.5) for name in LIGHT}
     home = decide(question({"light": LIGHT, "affinity": "strong"}, session="a")).order[0]

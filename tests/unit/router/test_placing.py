@@ -1,14 +1,22 @@
 """Sessions find their target again, targets that come and go move only their own sessions, and none is overrun."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.placing import BOUND, LEAST_BOUND, place, ranking
+from router.domain.placing import BOUND, LEAST_BOUND, places, ranking
 
 TARGETS = ["a", "b", "c", "d"]
 SESSIONS = [f"session {number}" for number in range(2_000)]
+
+
+def place(session: str, targets: Sequence[str], in_flight: Mapping[str, int]) -> str:
+    """The first of its places."""
+    return places(session, targets, in_flight)[0]
+
+
 names = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=8, unique=True)
 
 
@@ -49,4 +57,4 @@ def test_there_is_always_a_place_and_never_an_overrun_one_while_another_has_room
 
 
 def test_nobody_has_a_place_among_no_targets() -> None:
-    assert place("s", [], {}) is None
+    assert places("s", [], {}) == []

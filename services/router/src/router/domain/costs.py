@@ -14,6 +14,21 @@ DEFAULT_CAPACITY = 64
 EXPECTED_OUTPUT_TOKENS = 500
 
 
+def strain(*, waiting: int, in_flight: int, capacity: int) -> float:
+    """The terms of load: what passes in seconds."""
+    return (1.0 + waiting) * (1.0 + in_flight / capacity)
+
+
+def worth(
+    *, latency_seconds: float, success: float, price: float | None, lowest_price: float | None, price_weight: float
+) -> float:
+    """The other terms: what a target is like just now. Without all prices of a tier none counts."""
+    found = latency_seconds * max(success, SUCCESS_FLOOR) ** -3
+    if price_weight and price is not None and lowest_price is not None and lowest_price > 0:
+        found *= (price / lowest_price) ** price_weight
+    return found
+
+
 def cost(
     *,
     latency_seconds: float,
@@ -25,12 +40,15 @@ def cost(
     lowest_price: float | None,
     price_weight: float,
 ) -> float:
-    """The formula above. Without all prices of a tier none counts."""
-    load = (1.0 + waiting) * (1.0 + in_flight / capacity)
-    found = latency_seconds * load * max(success, SUCCESS_FLOOR) ** -3
-    if price_weight and price is not None and lowest_price is not None and lowest_price > 0:
-        found *= (price / lowest_price) ** price_weight
-    return found
+    """The whole formula."""
+    found = worth(
+        latency_seconds=latency_seconds,
+        success=success,
+        price=price,
+        lowest_price=lowest_price,
+        price_weight=price_weight,
+    )
+    return found * strain(waiting=waiting, in_flight=in_flight, capacity=capacity)
 
 
 def price_of(features: Features, per_token: tuple[float, float] | None) -> float | None:

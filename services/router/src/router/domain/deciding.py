@@ -7,6 +7,7 @@ replays rest on. The jitter that keeps replicas from all preferring the same tar
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median_low
 from uuid import UUID
 
 from contracts.router import Exclusion, Features, Lock, Placement, Rule, Tier
@@ -18,7 +19,8 @@ MOST_CANDIDATES = 3
 JITTER = 0.05
 # Beyond this share of failing targets the fault is rather ours: breakers are ignored.
 PANIC_SHARE = 0.5
-# How much dearer than the best one a session's own target may be before the session leaves it, by affinity.
+# How much dearer than the others usually are a session's own target may be before the session leaves it, by affinity.
+# Without the terms of load: what passes in seconds is no reason to leave a prompt cache, and `placing` overruns nobody.
 _FAITHFUL = {"session": 4.0, "strong": 16.0}
 _TIERS: tuple[Tier, Tier] = ("light", "strong")
 
@@ -69,11 +71,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """The targets that can take the request, with what each would cost, and those that are well."""
+    """The targets that can take the request, what each would cost (with and without its load), and who is well."""
 
     question: Question
     able: Mapping[str, Target]
     costs: Mapping[str, float]
+    worths: Mapping[str, float]
     well: frozenset[str]
     is_panic: bool
 
@@ -103,33 +106,44 @@ def _survey(question: Question, able: Mapping[str, Target]) -> _Field:
     is_panic = len(failing) > PANIC_SHARE * len(able)
     well = frozenset(able if is_panic else (name for name in able if name not in failing))
     free = frozenset(name for name in well if _has_rate(able[name], question.seen[name]))
-    return _Field(question, able, _costs(question, able), free or well, is_panic)
+    worths = _worths(question, able)
+    return _Field(question, able, _costs(question, able, worths), worths, free or well, is_panic)
 
 
 def _has_rate(target: Target, seen: Seen) -> bool:
     return target.requests_per_minute is None or seen.starts_last_minute < target.requests_per_minute
 
 
-def _costs(question: Question, able: Mapping[str, Target]) -> dict[str, float]:
-    """Costs with their jitter, by target. Prices are compared within a tier: across tiers the budget decides."""
-    profile, features, seen = question.profile, question.features, question.seen
-    prices = {name: costs.price_of(features, target.per_token) for name, target in able.items()}
+def _worths(question: Question, able: Mapping[str, Target]) -> dict[str, float]:
+    """What each target is like, without its load. Prices count within a tier: between tiers the budget decides."""
+    profile, seen = question.profile, question.seen
+    prices = {name: costs.price_of(question.features, target.per_token) for name, target in able.items()}
     lowest = {tier: _lowest([prices[name] for name in profile.tier(tier) if name in able]) for tier in _TIERS}
-    found = {}
-    for name, target in able.items():
-        state = seen[name]
-        exact = costs.cost(
-            latency_seconds=state.latency_seconds,
-            waiting=state.waiting,
-            in_flight=state.in_flight,
-            capacity=target.capacity or costs.DEFAULT_CAPACITY,
-            success=state.success,
+    return {
+        name: costs.worth(
+            latency_seconds=seen[name].latency_seconds,
+            success=seen[name].success,
             price=prices[name],
             lowest_price=lowest[profile.tier_of(name)],
             price_weight=profile.price_weight,
         )
-        found[name] = exact * _jitter(question.request_id, name)
-    return found
+        for name in able
+    }
+
+
+def _costs(question: Question, able: Mapping[str, Target], worths: Mapping[str, float]) -> dict[str, float]:
+    """Costs with their load and jitter, by target."""
+    seen = question.seen
+    return {
+        name: worths[name]
+        * costs.strain(
+            waiting=seen[name].waiting,
+            in_flight=seen[name].in_flight,
+            capacity=target.capacity or costs.DEFAULT_CAPACITY,
+        )
+        * _jitter(question.request_id, name)
+        for name, target in able.items()
+    }
 
 
 def _jitter(request_id: UUID, target: str) -> float:
@@ -188,25 +202,29 @@ def _in_tiers(question: Question, ground: _Field, excluded: Mapping[str, Exclusi
     inside = ground.by_cost([name for name in profile.tier(chosen.tier) if name in ground.able])
     outside = ground.by_cost([name for name in ground.able if name not in inside])
     placement: Placement = "cost"
-    home = _home(question, ground, inside)
-    if home is not None:
+    homes = _homes(question, ground, inside)
+    if homes:
         placement = "affinity"
-        inside = [home, *(name for name in inside if name != home)]
+        inside = [*homes, *(name for name in inside if name not in homes)]
     # A plan leaves its tier only for want of targets that are well in it.
     order = sorted([*inside, *outside], key=lambda name: name not in ground.well)
     return _verdict(ground, order, chosen.tier, rule, placement, excluded)
 
 
-def _home(question: Question, ground: _Field, inside: Sequence[str]) -> str | None:
-    """The session's own target in the tier, unless it is much dearer than the best one just now."""
+def _homes(question: Question, ground: _Field, inside: Sequence[str]) -> list[str]:
+    """The session's own target in the tier, then its second choice, of those not much dearer than the others just now.
+
+    Whoever takes over from the first is the second one then and later, and not whatever is the cheapest at the moment.
+    """
     affinity = question.profile.affinity
     well = [name for name in inside if name in ground.well]
     if question.session is None or affinity == "none" or len(well) < 2:
-        return None
-    home = placing.place(question.session, sorted(well), {name: question.seen[name].in_flight for name in well})
-    if home is None or ground.costs[home] > _FAITHFUL[affinity] * ground.costs[well[0]]:
-        return None
-    return home
+        return []
+    worths = [ground.worths[name] for name in well]
+    # With two targets the lower one is the measure: the middle of both would hide a slow one.
+    bearable = _FAITHFUL[affinity] * median_low(worths)
+    homes = [name for name, worth in zip(well, worths, strict=True) if worth <= bearable]
+    return placing.places(question.session, homes, {name: question.seen[name].in_flight for name in homes})
 
 
 def _verdict(

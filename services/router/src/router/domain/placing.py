@@ -20,14 +20,13 @@ def ranking(session: str, targets: Sequence[str]) -> list[str]:
     return sorted(targets, key=lambda target: _weight(session, target), reverse=True)
 
 
-def place(session: str, targets: Sequence[str], in_flight: Mapping[str, int]) -> str | None:
-    """The session's target among those that are well; None when there are none."""
+def places(session: str, targets: Sequence[str], in_flight: Mapping[str, int]) -> list[str]:
+    """The session's target, its second choice and so on; those that have more than their share come last."""
     if not targets:
-        return None
+        return []
     total = sum(in_flight.get(target, 0) for target in targets)
     bound = max(math.ceil(BOUND * (total + 1) / len(targets)), LEAST_BOUND)
-    preferred = ranking(session, targets)
-    return next((target for target in preferred if in_flight.get(target, 0) < bound), preferred[0])
+    return sorted(ranking(session, targets), key=lambda target: in_flight.get(target, 0) >= bound)
 
 
 def _weight(session: str, target: str) -> bytes:

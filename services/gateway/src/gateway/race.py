@@ -23,7 +23,7 @@ async def race(
             running[asyncio.create_task(beside.begin(number=2))] = beside
         best = await _best(running)
     finally:
-        await _stop(running, best)
+        await _end_others(running, best)
     other = next((attempt for attempt in running.values() if attempt is not best), None)
     return best, other
 
@@ -45,16 +45,26 @@ async def _best(running: dict[asyncio.Task[None], Attempt]) -> Attempt:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _stop(running: dict[asyncio.Task[None], Attempt], best: Attempt | None) -> None:
-    """End all but the best one. Without one all are ended because nobody waits for an answer any more."""
+async def _end_others(running: dict[asyncio.Task[None], Attempt], best: Attempt | None) -> None:
+    """End all but the best one. Without one all are ended: nobody waits for an answer any more."""
     for task, attempt in running.items():
-        if attempt is best:
-            continue
-        attempt.has_lost = best is not None
-        if not task.done():
-            task.cancel()
-        elif not task.cancelled() and task.exception() is None and attempt.failure is None:
-            attempt.drop()
-    waiting = [task for task in running if not task.done()]
-    if waiting:
-        await asyncio.wait(waiting)
+        if attempt is not best:
+            attempt.has_lost = best is not None
+            if not task.cancel():
+                _drop(task, attempt)
+    ending = [task for task in running if not task.done()]
+    if not ending:
+        return
+    try:
+        await asyncio.wait(ending)
+    except asyncio.CancelledError:  # the client left at this very moment: the best one has nobody either
+        for task, attempt in running.items():
+            if attempt is best:
+                _drop(task, attempt)
+        raise
+
+
+def _drop(task: asyncio.Task[None], attempt: Attempt) -> None:
+    """Let go of one that was ready."""
+    if not task.cancelled() and task.exception() is None and attempt.failure is None:
+        attempt.drop()

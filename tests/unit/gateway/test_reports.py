@@ -38,9 +38,14 @@ def made() -> tuple[Reports, Ear]:
     return Reports(bus), ear
 
 
+async def flushed(told: Reports) -> None:
+    told.flush_now()
+    await asyncio.sleep(0)
+
+
 async def test_nothing_is_told_when_nothing_happens() -> None:
     told, ear = made()
-    await told.flush_now()
+    await flushed(told)
     await told.close()
     assert ear.heard == []
 
@@ -50,9 +55,9 @@ async def test_a_target_at_rest_is_told_once_more_and_then_no_longer() -> None:
     call = told.begin("a", 0)
     call.answered()
     call.ended(OK)
-    await told.flush_now()
+    await flushed(told)
     other = told.begin("b", 0)
-    await told.flush_now()
+    await flushed(told)
     other.given_up()
     await told.close()
     loads = [{load.target: load.in_flight for load in report.loads or ()} for report in ear.heard]
@@ -132,7 +137,7 @@ async def test_every_load_is_what_is_open_then(steps: list[tuple[str, int]]) -> 
             waiting.add(calls[-1])
             begun += 1
         elif kind == "tell":
-            await told.flush_now()
+            await flushed(told)
             loads = {load.target: load for load in (ear.heard[-1].loads or ())} if ear.heard else {}
             if calls:
                 assert (loads["a"].in_flight, loads["a"].waiting) == (len(calls), len(waiting))

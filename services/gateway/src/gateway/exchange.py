@@ -127,7 +127,7 @@ class Exchange:
             if asked.keep is not None and held.end is End.ANSWERED:
                 await asked.keep.keep(held)
             await idempotency.conclude(held)
-            await self._note_served(held)
+            self._note_served(held)
             await self._settle(held)
             failpoints.reach("gateway.settled")
             await _finish(held)
@@ -238,7 +238,7 @@ class Exchange:
                 watch.stop()
             measures.record_answer(span, held, labels=labels, seconds=time.perf_counter() - began)
 
-    async def _note_served(self, held: Held) -> None:
+    def _note_served(self, held: Held) -> None:
         """Remember who made tool calls, and have all routers know before the client can go on with them: what follows
         is sent on the same connection."""
         relay = held.relay
@@ -248,7 +248,7 @@ class Exchange:
             self._repeats.answered(held.question, relay.target)
         if relay.has_calls:
             self._desk.served.note(held.granted.turn.turn_id, relay.target)
-            await self._calls.reports.flush_now()
+            self._calls.reports.flush_now()
 
     async def _settle(self, held: Held) -> None:
         """Record how it ended. An answer that is recorded nowhere is a failed one: its client must not trust it."""

@@ -128,16 +128,17 @@ class Reports:
         self._attempts.append(attempt)
         self._changed()
 
-    async def flush_now(self) -> None:
-        """Tell what is known before anything is sent after it on the same connection."""
+    def flush_now(self) -> None:
+        """Tell what is known ahead of all that is sent after this call on the same connection: the task that sends it
+        is made now, and tasks begin in the order in which they were made."""
         if self._is_due:
             self._send()
-        if self._sending:
-            await asyncio.wait(self._sending)
 
     async def close(self) -> None:
         """Tell the rest: for the end of the process."""
-        await self.flush_now()
+        self.flush_now()
+        if self._sending:
+            await asyncio.wait(self._sending)
         if self._timer is not None:
             self._timer.cancel()
 

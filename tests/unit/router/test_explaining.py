@@ -143,7 +143,7 @@ def test_sentences_of_records_are_those_of_the_decisions_under_any_traffic() -> 
         (question(lock="model", pinned="l1"), "l1 served before what it belongs to."),
         (question(lock="model", pinned="l1", failing=("l1",)), "l2 has the same model as l1 and is better off."),
         (question({"light": ["l1", "l2"]}, session="s"), "is the place of its session."),
-        (question({"light": ["l1", "l2"], "price_weight": 3}), "l1 costs least just now."),
+        (question({"light": ["l1", "l2"], "price_weight": 3}), "l1 costs least just now"),
     ],
 )
 def test_the_explanation_says_how_the_first_target_was_found(asked: Question, sentence: str) -> None:
@@ -153,6 +153,17 @@ def test_the_explanation_says_how_the_first_target_was_found(asked: Question, se
 def test_a_probe_is_said_to_be_one() -> None:
     seen = {**imagined(("l1", "l2", "l3", "s1", "s2"), ()), "l2": Seen(0.5, is_failing=True, may_probe=True)}
     assert explain(question(seen=seen)).placement.startswith("l2 is tried again after its failures")
+
+
+def test_a_target_whose_calls_of_this_minute_are_used_up_is_said_to_be_so_in_the_plan_and_out_of_it() -> None:
+    full = {**imagined(("l1", "l2", "l3"), ()), "l3": Seen(0.01, starts_last_minute=40)}
+    asked = question({"light": ["l1", "l2", "l3"]}, seen=full)
+    assert decide(asked).order[2] == "l3"
+    assert "l3 (light): has no calls left this minute" in words(explain(asked))
+    assert "has no calls left this minute" in decision_text(record(asked))
+    four = question({"light": ["l1", "l2", "l3", "s1"]}, seen={**full, "s1": Seen(0.5)})
+    assert decide(four).excluded == {"l3": "rate"}
+    assert "-  l3 (light): has no calls left this minute" in words(explain(four))
 
 
 def test_panic_is_said() -> None:

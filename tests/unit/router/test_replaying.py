@@ -113,11 +113,18 @@ def test_a_session_follows_where_the_new_decisions_took_it() -> None:
     for one in found:
         key = one.decision.ask.affinity[:1]
         assert one.verdict is not None
-        if one.decision.ask.lock == "target" and key and key[0] in by_session:
+        if one.decision.ask.lock == "target" and one.decision.pinned and key and key[0] in by_session:
             assert one.verdict.order[:1] in ((by_session[key[0]],), ())
         if one.verdict.order:
             by_session.update(dict.fromkeys(one.decision.ask.affinity, one.verdict.order[0]))
     assert by_session
+
+
+def test_a_session_that_nobody_remembered_then_is_not_remembered_now() -> None:
+    forgetful = [one.model_copy(update={"pinned": None, "session_tier": None}) for one in traffic(3).recorded()]
+    for one in replayed(forgetful, profiles(**{"alias-free": {**BOTH, "strong_budget": 0.6}})):
+        assert one.question is not None
+        assert (one.question.pinned, one.question.session_tier) == (None, None)
 
 
 def test_a_target_that_the_record_does_not_know_is_seen_as_the_middle_of_the_others() -> None:

@@ -269,7 +269,7 @@ class TargetSeen(Message):
 
     `latency_seconds` is what a first byte takes, or has been waited for; `success` a moving average; `price` that of
     the request in `currency`, None when a price is not known. `tiers` are those of the profile that it is in; none in a
-    profile that names an order.
+    profile that names an order. `is_over_rate`: its provider's limit of calls a minute was used up.
     """
 
     target: str
@@ -280,6 +280,7 @@ class TargetSeen(Message):
     success: float
     starts_last_minute: int = 0
     is_failing: bool = False
+    is_over_rate: bool = False
     may_probe: bool = False
     price: float | None = None
     currency: str | None = None

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from contracts.router import Exclusion, Need, Tier
 from router.domain import costs, latency, tiers
-from router.domain.deciding import Question, Seen, Verdict, decide
+from router.domain.deciding import Question, Seen, Verdict, decide, has_rate
 from router.sentences import excluded_words, facts_of, listed, placement_sentence, rule_sentence
 
 # Requests of which it is said how they share out.
@@ -46,6 +46,7 @@ class TargetExplained:
     expected_price: float | None
     currency: str | None
     is_failing: bool
+    is_over_rate: bool
     excluded: Exclusion | None
 
 
@@ -90,6 +91,7 @@ def _target(name: str, question: Question, verdict: Verdict) -> TargetExplained:
         expected_price=costs.price_of(question.features, target.per_token),
         currency=target.currency,
         is_failing=question.seen[name].is_failing,
+        is_over_rate=not has_rate(target, question.seen[name]),
         excluded=verdict.excluded.get(name),
     )
 
@@ -256,6 +258,8 @@ def _row(one: TargetExplained) -> str:
     words = [excluded_words(one.excluded)] if one.excluded is not None else []
     if one.is_failing and one.excluded != "failing":
         words.append("is set aside for its failures")
+    if one.is_over_rate and one.excluded != "rate":
+        words.append("has no calls left this minute")
     if one.cost is not None and one.terms is not None:
         words.append(f"cost {one.cost:.3f} = {_product(one.terms)}")
     if one.expected_price is not None:

@@ -101,6 +101,8 @@ def _row(seen: TargetSeen) -> tuple[str, ...]:
     words = [excluded_words(seen.excluded)] if seen.excluded is not None else []
     if seen.is_failing and seen.excluded != "failing":
         words.append("may be probed" if seen.may_probe else "is set aside")
+    if seen.is_over_rate and seen.excluded != "rate":
+        words.append("has no calls left this minute")
     return (
         seen.target,
         "+".join(seen.tiers),

@@ -16,6 +16,7 @@ from chassis.background import beside
 from chassis.bus import Bus, BusError
 from contracts.router import REQUESTS_ROUTED, Chosen, Decision, RequestsRouted, TargetSeen
 from router.domain import costs
+from router.domain.deciding import has_rate
 from router.switchboard import Decided
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ def _seen(decided: Decided) -> Sequence[TargetSeen]:
             success=seen.success,
             starts_last_minute=seen.starts_last_minute,
             is_failing=seen.is_failing,
+            is_over_rate=not has_rate(targets[name], seen),
             may_probe=seen.may_probe,
             price=costs.price_of(question.features, targets[name].per_token),
             currency=targets[name].currency,

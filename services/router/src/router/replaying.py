@@ -93,7 +93,8 @@ class Replay:
 
     def _steered(self, decision: Decision, question: Question) -> Question:
         theta = self._thetas.setdefault((decision.decided_by, decision.alias), decision.theta)
-        pin = self._pins.find(decision.ask.affinity)
+        # What was remembered of nobody then is remembered of nobody now.
+        pin = self._pins.find(decision.ask.affinity) if decision.pinned is not None else None
         return replace(
             question,
             theta=theta,

@@ -129,7 +129,7 @@ def placement_sentence(facts: Facts) -> str:
         else f"{first} has the same model as {facts.pinned} and is better off.",
         "probe": f"{first} is tried again after its failures, with this one request.",
         "affinity": f"{first} is the place of its session.",
-        "cost": f"{first} costs least just now.",
+        "cost": f"{first} costs least just now, of those that are well and have calls left.",
     }[facts.placement]
 
 

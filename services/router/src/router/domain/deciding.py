@@ -84,6 +84,12 @@ class _Field:
         """Those that are well first, each group from the cheapest on."""
         return sorted(names, key=lambda name: (name not in self.well, self.costs[name]))
 
+    def why_left(self, name: str) -> Exclusion:
+        """Why a target that can take the request is not in the plan."""
+        if name in self.well:
+            return "tier"
+        return "failing" if self.question.seen[name].is_failing and not self.is_panic else "rate"
+
 
 def decide(question: Question) -> Verdict:
     """The plan of one request."""
@@ -105,12 +111,13 @@ def _survey(question: Question, able: Mapping[str, Target]) -> _Field:
     failing = {name for name in able if question.seen[name].is_failing}
     is_panic = len(failing) > PANIC_SHARE * len(able)
     well = frozenset(able if is_panic else (name for name in able if name not in failing))
-    free = frozenset(name for name in well if _has_rate(able[name], question.seen[name]))
+    free = frozenset(name for name in well if has_rate(able[name], question.seen[name]))
     worths = _worths(question, able)
     return _Field(question, able, _costs(question, able, worths), worths, free or well, is_panic)
 
 
-def _has_rate(target: Target, seen: Seen) -> bool:
+def has_rate(target: Target, seen: Seen) -> bool:
+    """Whether the provider's limit lets it take one more call this minute."""
     return target.requests_per_minute is None or seen.starts_last_minute < target.requests_per_minute
 
 
@@ -242,9 +249,7 @@ def _verdict(
         order = [probe, *(name for name in order if name != probe)]
         placement = "probe"
     kept = tuple(order[:MOST_CANDIDATES])
-    left: dict[str, Exclusion] = {
-        name: "failing" if name not in ground.well else "tier" for name in ground.able if name not in kept
-    }
+    left = {name: ground.why_left(name) for name in ground.able if name not in kept}
     return Verdict(
         kept, tier, rule, placement, probe, costs=ground.costs, excluded={**excluded, **left}, is_panic=ground.is_panic
     )

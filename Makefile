@@ -7,7 +7,7 @@ BOOTSTRAP := @$(PYTHON) libs/devstack/bootstrap.py
 MODEL := $(if $(SMARTROUTE_UPSTREAM_URL)$(SMARTROUTE_PROFILES),,--model)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-clients check bench bench-routing-quality faults volume lock
+.PHONY: help up down test test-clients check bench bench-routing bench-routing-quality faults volume lock
 
 help: ## Show this help
 	@echo "Smart Route. The first make sets up $(VENV) by itself; all it needs is Python 3.11 or newer (PYTHON=python3.12)."
@@ -38,6 +38,10 @@ check: ## Format, lint, types, imports, contracts: everything that needs no runn
 bench: ## Measure the gateway against a bare pass-through: ARGS="--seconds 5 --rounds 3"
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/bin/python tests/bench $(ARGS)
+
+bench-routing: ## Simulate routing under faults, with the real router and its goals: ARGS="--fast", "--only silent"
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/bin/python tests/routing $(ARGS)
 
 # Not in the repository: the benchmark says where the rows come from.
 OUTCOMES ?= ../shared/data/routing-outcomes.csv.gz

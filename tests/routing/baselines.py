@@ -34,6 +34,9 @@ class _Baseline:
     def first_byte_seconds(self, journey: Journey) -> float:
         return FIRST_BYTE_SECONDS
 
+    def patience_seconds(self, journey: Journey) -> float | None:
+        return None
+
     def hedge_after_seconds(self, journey: Journey) -> float | None:
         return None
 

@@ -36,7 +36,10 @@ class Policy(Protocol):
         """The upstream of the next attempt, which has none of `journey.tried`; None: there is no other."""
 
     def first_byte_seconds(self, journey: Journey) -> float:
-        """How long the attempt that was just chosen may take to its first byte."""
+        """How long the attempt that was just chosen may take to its first byte at most."""
+
+    def patience_seconds(self, journey: Journey) -> float | None:
+        """How long it may take if another one can be asked by then."""
 
     def hedge_after_seconds(self, journey: Journey) -> float | None:
         """When a second attempt may start beside a silent first one."""
@@ -130,6 +133,9 @@ class Simulation:
             return True
         if attempt.stands == "slot":
             self._serve(attempt)
+        patience = self._policy.patience_seconds(journey)
+        if patience is not None:
+            self.at(now + patience, self._impatient, attempt)
         self.at(now + self._policy.first_byte_seconds(journey), self._late, attempt)
         return True
 
@@ -166,6 +172,20 @@ class Simulation:
             self._over(attempt, "timed_out")
             self._fail_over(attempt.journey)
 
+    def _impatient(self, attempt: Attempt) -> None:
+        """As long as there is nobody else to ask, or no budget for it, waiting on is better."""
+        if attempt.result is not None or attempt.first_byte_at is not None:
+            return
+        journey = attempt.journey
+        if any(other.result is None for other in journey.attempts if other is not attempt):
+            self._over(attempt, "timed_out")
+        elif self._policy.choose(journey, self.now) is not None and self._may_retry(journey):
+            self._over(attempt, "timed_out")
+            self._try_next(journey)
+
+    def _may_retry(self, journey: Journey) -> bool:
+        return len(journey.attempts) < self._attempts and self._retries[journey.request.gateway].withdraw(self.now)
+
     def _over(self, attempt: Attempt, result: Result, retry_after: float | None = None) -> None:
         attempt.result = result
         following = self.upstreams[attempt.upstream].release(attempt)
@@ -176,10 +196,7 @@ class Simulation:
     def _fail_over(self, journey: Journey) -> None:
         if any(attempt.result is None for attempt in journey.attempts):
             return  # a hedge is out: it may still answer
-        is_allowed = len(journey.attempts) < self._attempts and self._retries[journey.request.gateway].withdraw(
-            self.now
-        )
-        if not is_allowed or not self._try_next(journey):
+        if not self._may_retry(journey) or not self._try_next(journey):
             self._end(journey, is_failed=True)
 
     def _hedge(self, journey: Journey) -> None:

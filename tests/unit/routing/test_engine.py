@@ -95,8 +95,11 @@ def a_request(number: int, at: float, *, first_byte: float = 0.5, stream: float 
 class Always:
     """Everything goes to the first upstream, then to the second; a hedge if so wished."""
 
-    def __init__(self, *, first_byte_seconds: float = 60.0, hedge_after: float | None = None) -> None:
+    def __init__(
+        self, *, first_byte_seconds: float = 60.0, patience: float | None = None, hedge_after: float | None = None
+    ) -> None:
         self._first_byte_seconds = first_byte_seconds
+        self._patience = patience
         self._hedge_after = hedge_after
 
     def begin(self, clock: object) -> None: ...
@@ -106,6 +109,9 @@ class Always:
 
     def first_byte_seconds(self, journey: Journey) -> float:
         return self._first_byte_seconds
+
+    def patience_seconds(self, journey: Journey) -> float | None:
+        return self._patience
 
     def hedge_after_seconds(self, journey: Journey) -> float | None:
         return self._hedge_after
@@ -148,6 +154,15 @@ def test_a_silent_upstream_takes_no_slot_and_the_next_one_answers_after_the_time
         faults=[fault("silent")],
     )
     assert [journey.ttft for journey in journeys] == pytest.approx([3.5, 3.5, 0.5])
+
+
+def test_patience_ends_only_when_another_one_can_be_asked() -> None:
+    both = Fault("silent", frozenset({0, 1}), begin=20.0, end=60.0)
+    policy = Always(first_byte_seconds=9.0, patience=2.0)
+    assert walked(policy, [a_request(0, 21.0)], faults=[fault("silent")])[0].ttft == pytest.approx(2.5)
+    journey = walked(policy, [a_request(0, 21.0)], faults=[both])[0]
+    assert journey.is_failed
+    assert journey.ended_at == pytest.approx(21.0 + 2.0 + 9.0)
 
 
 def test_a_hedge_is_called_beside_the_silent_first_one_and_the_loser_is_given_up() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from chassis import bus
 from contracts.failures import Failure
 from contracts.gateway import ATTEMPTS_FINISHED, AttemptFinished, AttemptsFinished, FirstByte, TargetLoad
-from contracts.router import CHOOSE, Candidate, Choose, Chosen, Route, Timeouts, Unroutable
+from contracts.router import CHOOSE, Candidate, Choose, Chosen, Format, Route, Timeouts, Unroutable
 from devstack.provider import Provider, Script
 from devstack.provider.http import Request
 from devstack.provider.identity import Identity
@@ -38,10 +38,17 @@ def late(script: Script, seconds: float) -> Script:
     return Script(f"late {script.name}", play)
 
 
-def plan(*providers: tuple[str, Provider], timeouts: Timeouts = SHORT, **more: Any) -> Chosen:
-    """Candidates in this order, each called `<name>-model` at its provider."""
+def plan(*providers: tuple[str, Provider], timeouts: Timeouts = SHORT, spoken: Format = "chat", **more: Any) -> Chosen:
+    """Candidates in this order, each called `<name>-model` at its provider; all of them speak one format."""
     candidates = tuple(
-        Candidate(target=name, base_url=provider.base_url, model=f"{name}-model", key=None, timeouts=timeouts)
+        Candidate(
+            target=name,
+            base_url=provider.base_url,
+            model=f"{name}-model",
+            key=None,
+            format=spoken,
+            timeouts=timeouts,
+        )
         for name, provider in providers
     )
     route = ROUTE.model_copy(update={"candidates": len(candidates)})

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from contracts.outcomes import Outcome
+from contracts.router import Format
 from devstack.probes import until
 from devstack.provider import Ending, Provider, Script, ToolCall, faults, scripts
 from devstack.pytest_plugin import FreshDatabase
@@ -266,3 +267,28 @@ async def test_one_request_has_at_most_one_call_beside(
     assert settled.attempts == 3
     assert settled.route is not None
     assert (settled.route.target, settled.route.hedges) == (3, 1)
+
+
+@pytest.mark.parametrize("spoken", ["responses", "anthropic", "chat"])
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
+async def test_what_is_stored_is_the_answer_that_was_given(
+    nats_url: str, fresh_database: FreshDatabase, tmp_path: Path, spoken: Format, is_stream: bool
+) -> None:
+    async with pair(nats_url, fresh_database, tmp_path) as both:
+        both.router.says(plan(("a", both.first), ("b", both.second), spoken=spoken, hedge_after_seconds=HEDGE_SECONDS))
+        both.first.always(faults.hang_midway(events=1) if is_stream else faults.hang_midway())
+        home = both.home
+        headers = {"authorization": f"Bearer {home.token}"}
+        body = {"model": "smart-route", "input": "Hello?", "stream": is_stream}
+        async with home.session.post(f"{home.base_url}/responses", json=body, headers=headers) as response:
+            sent = await response.text()
+        settled = await home.settlement()
+        url = f"{home.base_url}/responses/resp_{settled.request_id.hex}"
+        async with home.session.get(url, headers=headers) as stored:
+            output = (await stored.json())["output"]
+        await both.disconnects(both.first)
+        assert await home.cost() == 1
+    assert "From b." in sent
+    assert sent.count("event: response.created") == is_stream
+    assert [part["text"] for item in output for part in item["content"]] == ["From b."]
+    assert (settled.outcome, settled.target, settled.attempts) == (Outcome.COMPLETED, "b", 2)

@@ -56,7 +56,7 @@ async def test_a_decision_that_is_not_there_is_said_so(nats_url: str, tmp_path: 
         since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
         with_time = await fleet.command("decisions", "--request", random, "--since", since)
     assert (other.code, without_time.code, with_time.code) == (2, 2, 2)
-    assert "kept for 7 days" in other.err
+    assert "kept for 7 days at the most, and the record begins at 20" in other.err
     assert "give --since" in without_time.err
     assert f"no decision of {random}" in with_time.err
 
@@ -77,6 +77,8 @@ async def test_an_id_without_a_time_is_found_between_two_moments(nats_url: str, 
 async def test_the_newest_decisions_are_listed(nats_url: str, tmp_path: Path) -> None:
     async with routers(nats_url, tmp_path, count=1) as fleet:
         assert (await fleet.command("decisions", "--last", 3)).out == "nothing was decided yet\n"
+        unknown = await fleet.command("decisions", "--request", "017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
+        assert (unknown.code, "the record is empty" in unknown.err) == (2, True)
         await fleet.choose(10)
         await fleet.kept()
         listed = await fleet.command("decisions", "--last", 4)

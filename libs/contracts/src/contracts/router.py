@@ -367,8 +367,7 @@ class KnownTarget(Message):
 
 
 class KnownShare(Message):
-    """How a replica spends the strong budget of a profile: its threshold now, and its decisions by tier since it began
-    with this profile."""
+    """How a replica spends a strong budget: its threshold now, its decisions by tier since it began with the profile."""
 
     alias: str
     budget: float
@@ -378,8 +377,7 @@ class KnownShare(Message):
 
 
 class Knowledge(Message):
-    """All that a replica has learnt and that a restart would lose; the newest pins. `shares` are of profiles that have
-    both tiers, and of the one that answers."""
+    """All that a replica has learnt and a restart would lose; the newest pins. `shares`: of profiles with both tiers."""
 
     outcome: Literal["knowledge"] = "knowledge"
     profiles_version: int

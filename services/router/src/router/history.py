@@ -47,6 +47,15 @@ class History:
                 return found
         return ()
 
+    async def begins(self) -> datetime | None:
+        """When the oldest kept decision was made; None: there is none. Raises `BusError`."""
+        ends = await bus.stream_ends(self._bus, DECISIONS.name)
+        async with aclosing(self._read(ends.first, ends.last)) as messages:
+            async for decisions in messages:
+                if decisions:
+                    return decisions[0].decided_at
+        return None
+
     async def newest(self, count: int) -> Sequence[Decision]:
         """The last so many, oldest first. Raises `BusError`."""
         ends = await bus.stream_ends(self._bus, DECISIONS.name)

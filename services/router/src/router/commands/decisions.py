@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import typer
@@ -16,6 +16,8 @@ from router.commands.arguments import AsJson, connected, fail, moment, remark
 from router.history import LATE_SECONDS, History, made_at
 from router.recorded import decision_text, document, newest_table
 from router.settings import Settings
+
+ResultT = TypeVar("ResultT")
 
 KEPT = timedelta(seconds=DECISIONS.max_age_seconds)
 
@@ -49,9 +51,14 @@ def decisions(
             typer.echo(newest_table(found) if found else "nothing was decided yet")
         return
     first, end = _stretch(request, since, until)
-    found = _read(lambda history: history.of_request(request, first, end))
+
+    async def find(history: History) -> tuple[Sequence[Decision], datetime | None]:
+        found = await history.of_request(request, first, end)
+        return found, None if found else await history.begins()
+
+    found, begins = _read(find)
     if not found:
-        fail(_not_found(request, first, end))
+        fail(_not_found(request, first, end, begins))
     if as_json:
         typer.echo(json.dumps([document(one) for one in found]))
     else:
@@ -68,17 +75,23 @@ def _stretch(request: UUID, since: datetime | None, until: datetime | None) -> t
     return first, until or first + timedelta(seconds=LATE_SECONDS)
 
 
-def _not_found(request: UUID, first: datetime, end: datetime) -> str:
+def _not_found(request: UUID, first: datetime, end: datetime, begins: datetime | None) -> str:
     where = f"between {first:%Y-%m-%d %H:%M:%S} and {end:%Y-%m-%d %H:%M:%S} UTC"
-    if end < datetime.now(UTC) - KEPT:
-        return f"no decision of {request} {where}: decisions are kept for {KEPT.total_seconds() / DAY_SECONDS:.0f} days"
+    if begins is None:
+        return f"no decision of {request}: the record is empty"
+    if end < begins:
+        days = KEPT.total_seconds() / DAY_SECONDS
+        return (
+            f"no decision of {request} {where}: decisions are kept for {days:.0f} days at the most, "
+            f"and the record begins at {begins:%Y-%m-%d %H:%M:%S} UTC"
+        )
     return f"no decision of {request} {where}; look elsewhere with --since and --until"
 
 
-def _read(work: Callable[[History], Awaitable[Sequence[Decision]]]) -> Sequence[Decision]:
+def _read(work: Callable[[History], Awaitable[ResultT]]) -> ResultT:
     settings = Settings()
 
-    async def read() -> Sequence[Decision]:
+    async def read() -> ResultT:
         async with connected(settings) as connection:
             history = History(connection)
             found = await work(history)

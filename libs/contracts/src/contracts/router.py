@@ -367,7 +367,7 @@ class KnownTarget(Message):
 
 
 class KnownShare(Message):
-    """How a replica spends a strong budget: its threshold now, its decisions by tier since it began with the profile."""
+    """How a replica spends a strong budget: its threshold now, its decisions by tier since it has the profile."""
 
     alias: str
     budget: float
@@ -377,7 +377,7 @@ class KnownShare(Message):
 
 
 class Knowledge(Message):
-    """All that a replica has learnt and a restart would lose; the newest pins. `shares`: of profiles with both tiers."""
+    """All that a replica has learnt and a restart would lose. `pins`: the newest; `shares`: of both tiers."""
 
     outcome: Literal["knowledge"] = "knowledge"
     profiles_version: int

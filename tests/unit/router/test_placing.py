@@ -39,8 +39,8 @@ def test_a_target_that_goes_moves_its_own_sessions_only() -> None:
 
 def test_a_target_with_more_than_its_share_passes_sessions_on_to_their_second_choice() -> None:
     session = next(session for session in SESSIONS if ranking(session, TARGETS)[:2] == ["b", "d"])
-    assert place(session, TARGETS, {"b": 12, "a": 9, "c": 9, "d": 9}) == "b"
-    assert place(session, TARGETS, {"b": 13, "a": 9, "c": 9, "d": 9}) == "d"
+    assert place(session, TARGETS, {"b": 14, "a": 9, "c": 9, "d": 9}) == "b"
+    assert place(session, TARGETS, {"b": 16, "a": 9, "c": 9, "d": 9}) == "d"
     assert place(session, TARGETS, {"b": LEAST_BOUND - 1}) == "b"
 
 

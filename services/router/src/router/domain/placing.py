@@ -10,7 +10,9 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
-BOUND = 1.25
+# 1.25 moved 5 to 7 % of the turns of sessions whose target was well, at 70 % load with a fault elsewhere; 1.4 moves 3 %
+# at most and makes no wait longer (`make bench-routing`, goal A2).
+BOUND = 1.4
 # With a few requests in all, a share is less than one: so many may always be with one target.
 LEAST_BOUND = 8
 

@@ -22,6 +22,7 @@ class Ear:
     def __init__(self) -> None:
         self.heard: list[AttemptsFinished] = []
         self.instance = "gateway-1"
+        self.is_connected = True
         self.client = SimpleNamespace(publish=self.publish)
 
     async def publish(self, subject: str, data: bytes) -> None:
@@ -63,6 +64,19 @@ async def test_a_target_at_rest_is_told_once_more_and_then_no_longer() -> None:
     loads = [{load.target: load.in_flight for load in report.loads or ()} for report in ear.heard]
     assert loads == [{"a": 0}, {"b": 1}, {"b": 0}]
     assert [load.started for report in ear.heard for load in report.loads or ()] == [1, 1, 0]
+
+
+async def test_what_happens_without_a_connection_is_not_told_when_it_is_old() -> None:
+    told, ear = made()
+    ear.is_connected = False
+    told.begin("a", 0).ended(OK)
+    call = told.begin("b", 0)
+    await flushed(told)
+    ear.is_connected = True
+    call.answered()
+    await told.close()
+    assert [[load.target for load in report.loads or ()] for report in ear.heard] == [["b"]]
+    assert ear.heard[0].attempts == ()
 
 
 async def test_a_call_that_is_ended_twice_counts_once() -> None:

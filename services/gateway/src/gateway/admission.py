@@ -135,10 +135,10 @@ class Desk:
             raise
         self._remember(caller.account_id, reply.plan)
         if isinstance(reply, Denied):
-            asking.task.cancel()
+            self._let_go(asking)
             return reply
         if reply.plan != guess:
-            asking.task.cancel()
+            self._let_go(asking)
             asking = self._ask(wish, plan=reply.plan)
         return Admission(reply, await self._answer(asking))
 
@@ -206,10 +206,15 @@ class Desk:
             if reply is not None or kept is None:
                 return reply
         else:
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+            self._let_go(asking)
         last_plans.add(1)
         return kept
+
+    def _let_go(self, asking: _Asking) -> None:
+        """Nobody waits for the router's answer; it comes all the same, and is kept as its last plan."""
+        if not asking.task.done():
+            self._late.add(asking.task)
+            asking.task.add_done_callback(self._late.discard)
 
     def _remember(self, account_id: UUID, plan: str) -> None:
         self._plan_of[account_id] = plan

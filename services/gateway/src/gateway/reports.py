@@ -155,9 +155,11 @@ class Reports:
     def _send(self) -> None:
         if not self._is_due and not self._open:
             return
-        task = self._loop.create_task(tell(self._bus, ATTEMPTS_FINISHED, self._report()))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        report = self._report()
+        if self._bus.is_connected:  # what has to wait for a connection is old when it is told
+            task = self._loop.create_task(tell(self._bus, ATTEMPTS_FINISHED, report))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
         if self._open:
             self._wake_after(LONGEST_PAUSE_SECONDS)
 

@@ -74,7 +74,7 @@ class Clients:
                 elif kind < 0.55:
                     group.create_task(self._turn_of_a_session(session, now))
                 else:
-                    group.create_task(self._ask(session, _question("What is it?")))
+                    group.create_task(self._ask(session, _question(f"What is number {self._count}?")))
                 await asyncio.sleep(self._draw.expovariate(per_second / 1.3))
         return self.seen
 
@@ -86,7 +86,7 @@ class Clients:
 
     async def _agent(self, session: aiohttp.ClientSession) -> None:
         """A task with tools, to its end; a request that failed is sent again, as agents do."""
-        body = _question("Do it.") | {"tools": [SHELL]}
+        body = _question(f"Do task {self._count}.") | {"tools": [SHELL]}
         targets: list[str] = []
         self.seen.agents.append(targets)
         for _ in range(MOST_CALLS):

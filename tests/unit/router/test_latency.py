@@ -56,9 +56,9 @@ def test_a_slow_target_without_news_is_believed_ordinary_again_and_a_quick_one_s
 
 @given(st.floats(0.05, 20.0), st.floats(0.1, 0.8), st.integers(0, 1_000))
 def test_the_quantiles_find_a_distribution_that_nobody_guessed(median: float, spread: float, seed: int) -> None:
-    known = times(median=median, spread=spread, count=1_500, seed=seed).known(0)
+    known = times(median=median, spread=spread, count=3_000, seed=seed).known(0)
     assert known is not None
-    assert known.median == pytest.approx(median, rel=0.3)
+    assert known.median == pytest.approx(median, rel=0.4)
     assert known.p95 == pytest.approx(median * 2.718281828 ** (1.645 * spread), rel=0.45)
     assert known.p95 >= known.median
 

@@ -22,6 +22,8 @@ PANIC_SHARE = 0.5
 # How much dearer than the others usually are a session's own target may be before the session leaves it, by affinity.
 # Without the terms of load: what passes in seconds is no reason to leave a prompt cache, and `placing` overruns nobody.
 _FAITHFUL = {"session": 4.0, "strong": 16.0}
+# A first byte within this time is quick enough: nobody leaves a prompt cache for a quicker one.
+_UNFELT_SECONDS = 0.5
 _TIERS: tuple[Tier, Tier] = ("light", "strong")
 
 
@@ -227,7 +229,7 @@ def _homes(question: Question, ground: _Field, inside: Sequence[str]) -> list[st
     well = [name for name in inside if name in ground.well]
     if question.session is None or affinity == "none" or len(well) < 2:
         return []
-    worths = [ground.worths[name] for name in well]
+    worths = [ground.worths[name] * max(_UNFELT_SECONDS / question.seen[name].latency_seconds, 1.0) for name in well]
     # With two targets the lower one is the measure: the middle of both would hide a slow one.
     bearable = _FAITHFUL[affinity] * median_low(worths)
     homes = [name for name, worth in zip(well, worths, strict=True) if worth <= bearable]

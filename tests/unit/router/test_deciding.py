@@ -89,8 +89,14 @@ def test_a_failing_target_is_last_and_never_first_while_others_are_well() -> Non
 
 def test_a_tier_whose_targets_all_fail_is_left_rather_than_the_request() -> None:
     verdict = decide(question(estimate=HARD, seen={"s1": FAILING, "s2": FAILING}))
-    assert verdict.tier == "strong"
+    assert (verdict.tier, verdict.rule) == ("light", "capability")
     assert verdict.order[0] in LIGHT
+
+
+def test_a_probe_of_the_other_tier_waits_for_a_request_of_that_tier() -> None:
+    probe = {"s1": Seen(0.5, is_failing=True, may_probe=True)}
+    assert decide(question(estimate=EASY, seen=probe)).order[0] in LIGHT
+    assert decide(question(estimate=HARD, seen=probe)).probe == "s1"
 
 
 def test_when_more_than_half_fail_the_fault_is_rather_ours_and_breakers_are_ignored() -> None:
@@ -167,6 +173,13 @@ def test_tool_calls_may_go_on_at_another_endpoint_of_the_same_model_and_state_ma
 def test_what_is_bound_to_a_target_that_is_no_more_has_no_plan() -> None:
     verdict = decide(question(lock="model", pinned="gone"))
     assert (verdict.order, verdict.rule) == ((), "tool_loop")
+
+
+def test_thoughts_of_earlier_turns_are_left_behind_with_a_target_that_is_gone_and_kept_with_one_that_fails() -> None:
+    gone = decide(question(lock="target", pinned="gone", may_leave_state=True, estimate=EASY))
+    assert (gone.tier, gone.rule) == ("light", "difficulty")
+    failing = decide(question(lock="target", pinned="l2", may_leave_state=True, seen={"l2": FAILING}))
+    assert (failing.order, failing.rule) == (("l2",), "provider_state")
 
 
 def test_a_lock_without_a_memory_of_who_served_is_an_ordinary_request() -> None:
@@ -251,7 +264,7 @@ def test_every_plan_is_made_of_targets_that_can_take_the_request(asked: Question
 @given(questions())
 def test_no_plan_switches_a_model_that_has_begun(asked: Question) -> None:
     verdict: Verdict = decide(asked)
-    if asked.lock == "none" or asked.pinned is None:
+    if asked.lock == "none" or asked.pinned is None or asked.may_leave_state:
         return
     pinned = asked.targets.get(asked.pinned)
     for name in verdict.order:

@@ -151,8 +151,10 @@ def test_the_explanation_says_how_the_first_target_was_found(asked: Question, se
 
 
 def test_a_probe_is_said_to_be_one() -> None:
-    seen = {**imagined(("l1", "l2", "l3", "s1", "s2"), ()), "l2": Seen(0.5, is_failing=True, may_probe=True)}
-    assert explain(question(seen=seen)).placement.startswith("l2 is tried again after its failures")
+    seen = {**imagined(("l1", "l2", "l3"), ()), "l2": Seen(0.5, is_failing=True, may_probe=True)}
+    assert explain(question({"light": ["l1", "l2", "l3"]}, seen=seen)).placement.startswith(
+        "l2 is tried again after its failures"
+    )
 
 
 def test_a_target_whose_calls_of_this_minute_are_used_up_is_said_to_be_so_in_the_plan_and_out_of_it() -> None:

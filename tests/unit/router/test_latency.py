@@ -15,6 +15,7 @@ from router.domain.latency import (
     Times,
     bucket_of,
     is_reasoning_bucket,
+    is_whole_bucket,
     overdue_seconds,
     p95_of,
     scale_of,
@@ -32,10 +33,13 @@ def times(bucket: int = 0, *, median: float = 0.4, spread: float = 0.5, count: i
     ("tokens", "bucket"), [(0, 0), (2_000, 0), (2_001, 1), (16_000, 1), (64_000, 2), (64_001, 3), (10**9, 3)]
 )
 def test_requests_are_told_apart_by_their_size_and_by_whether_they_ask_for_thoughts(tokens: int, bucket: int) -> None:
-    assert bucket_of(tokens, is_reasoning=False) == bucket
-    with_thoughts = bucket_of(tokens, is_reasoning=True)
-    assert with_thoughts == bucket + 4 < BUCKETS
-    assert (is_reasoning_bucket(bucket), is_reasoning_bucket(with_thoughts)) == (False, True)
+    assert bucket_of(tokens, is_reasoning=False, is_stream=True) == bucket
+    with_thoughts = bucket_of(tokens, is_reasoning=True, is_stream=True)
+    whole = bucket_of(tokens, is_reasoning=True, is_stream=False)
+    assert len({bucket, with_thoughts, whole}) == 3
+    assert max(with_thoughts, whole) < BUCKETS
+    assert [is_reasoning_bucket(one) for one in (bucket, with_thoughts, whole)] == [False, True, True]
+    assert [is_whole_bucket(one) for one in (bucket, with_thoughts, whole)] == [False, False, True]
 
 
 def test_a_slow_answer_counts_at_once_and_quick_ones_win_it_back_in_time() -> None:

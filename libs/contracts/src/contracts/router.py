@@ -84,7 +84,9 @@ class Choose(Message):
     `affinity` are opaque keys of what the request belongs to, the closest first: its turn, its session. `session` is
     the last of them when there is one: requests of a session find the same target, so that prompt caches survive.
     `lock` says what must not change, and `served_by` what the gateway itself remembers of who served it last. The first
-    byte of an answer that is not streamed (`is_stream`) is its last: it takes as long as all of it.
+    byte of an answer that is not streamed (`is_stream`) is its last: it takes as long as all of it. `may_leave_state`:
+    when the target that it is bound to is no more in the profile, or cannot take it, any other may serve, without that
+    one's state; so it is where no tool calls are open.
     """
 
     request_id: UUID
@@ -96,6 +98,7 @@ class Choose(Message):
     lock: Lock = "none"
     served_by: str | None = None
     is_stream: bool = True
+    may_leave_state: bool = False
 
 
 class Timeouts(Message):

@@ -74,6 +74,7 @@ class Wish:
             lock=reading.lock,
             served_by=served_by,
             is_stream=self.is_stream,
+            may_leave_state=reading.may_leave_state,
         )
 
     def reserve(self, caller: Caller, *, gateway: str) -> Reserve:

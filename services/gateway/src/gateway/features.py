@@ -38,6 +38,7 @@ class Reading:
 
     `cached_as` is the session again where its requests have more in common with each other than with those of other
     sessions: an agent's, or one that the client names. Of the others, providers find the common beginning themselves.
+    `may_leave_state`: no tool calls are open, so thoughts of earlier turns may be left behind.
     """
 
     features: Features
@@ -45,6 +46,7 @@ class Reading:
     served_by: str | None
     session: str | None
     cached_as: str | None = None
+    may_leave_state: bool = False
 
 
 class Reader:
@@ -60,14 +62,15 @@ class Reader:
         """`continues` is the turn that the request goes on with, as far as its ids prove one."""
         brief = request.brief
         served_by = self._target_of(caller.account_id, brief.sealed)
+        is_open = brief.is_tool_loop or continues is not None
         lock: Lock = "none"
         if served_by is not None:
             lock = "target"
-        elif brief.is_tool_loop or continues is not None:
+        elif is_open:
             lock = "model"
         session = self._session_of(caller.account_id, request)
         cached_as = session if request.session_key or brief.may_call else None
-        return Reading(self._features(brief), lock, served_by, session, cached_as)
+        return Reading(self._features(brief), lock, served_by, session, cached_as, may_leave_state=not is_open)
 
     def _features(self, brief: Brief) -> Features:
         tokens = -(-brief.input_bytes // BYTES_PER_TOKEN)

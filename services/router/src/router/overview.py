@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contracts.router import Knowledge, KnownShare, KnownTarget
-from router.domain.latency import LIMITS, SIZES, is_reasoning_bucket
+from router.domain.latency import LIMITS, SIZES, is_reasoning_bucket, is_whole_bucket
 from router.listings import percent, table
 
 
@@ -61,7 +61,12 @@ def bucket_words(bucket: int) -> str:
     """The kind of requests that times are compared within."""
     size = bucket % SIZES
     tokens = f"up to {LIMITS[size] // 1000} k" if size < len(LIMITS) else f"over {LIMITS[-1] // 1000} k"
-    return f"{tokens}, thinking" if is_reasoning_bucket(bucket) else tokens
+    kinds = [tokens]
+    if is_reasoning_bucket(bucket):
+        kinds.append("thinking")
+    if is_whole_bucket(bucket):
+        kinds.append("not streamed")
+    return ", ".join(kinds)
 
 
 def _row(target: KnownTarget, starts: int) -> tuple[str, ...]:

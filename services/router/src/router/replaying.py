@@ -58,6 +58,8 @@ def question_of(decision: Decision, profile: Profile, targets: Mapping[str, Targ
         session=ask.session,
         session_tier=decision.session_tier,
         pinned=decision.pinned,
+        is_stream=ask.is_stream,
+        may_leave_state=ask.may_leave_state,
     )
 
 

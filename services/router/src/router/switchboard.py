@@ -206,6 +206,8 @@ class Switchboard:
             session=ask.session,
             session_tier=_session_tier(pin, profile, now),
             pinned=ask.served_by or (pin.target if pin is not None else None),
+            is_stream=ask.is_stream,
+            may_leave_state=ask.may_leave_state,
         )
 
     def _estimate(self, ask: Choose, profile: Profile) -> Estimate:
@@ -216,7 +218,7 @@ class Switchboard:
 
     def _reply(self, alias: str, question: Question, verdict: Verdict) -> Chosen:
         configuration, features = self._configuration, question.features
-        bucket = bucket_of(features.input_tokens, is_reasoning=features.is_reasoning)
+        bucket = bucket_of(features.input_tokens, is_reasoning=features.is_reasoning, is_stream=question.is_stream)
         return Chosen(
             alias=alias,
             plans_version=configuration.plans.version,

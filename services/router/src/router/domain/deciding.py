@@ -42,7 +42,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that a decision depends on. `pinned` is the target that served before what the request is bound to."""
+    """All that a decision depends on.
+
+    `pinned` is the target that served before what the request is bound to; `may_leave_state`: without that target it
+    is bound to nothing.
+    """
 
     request_id: UUID
     features: Features
@@ -55,6 +59,8 @@ class Question:
     session: str | None = None
     session_tier: Tier | None = None
     pinned: str | None = None
+    is_stream: bool = True
+    may_leave_state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,9 @@ def decide(question: Question) -> Verdict:
     excluded = capability.excluded(members, question.features, regions=profile.regions)
     able = {name: target for name, target in members.items() if name not in excluded}
     if question.lock != "none" and question.pinned is not None:
-        return _bound(question, question.pinned, able, excluded)
+        is_left = question.may_leave_state and question.pinned not in able
+        if not is_left:
+            return _bound(question, question.pinned, able, excluded)
     if not able:
         return Verdict((), profile.tier_of(profile.members[0]), "capability", "order", excluded=excluded)
     ground = _survey(question, able)
@@ -194,12 +202,13 @@ def _in_order(question: Question, ground: _Field, excluded: Mapping[str, Exclusi
     if question.pinned in ground.well and question.profile.affinity != "none":
         order = [question.pinned, *(name for name in order if name != question.pinned)]
         placement = "pinned"
-    return _verdict(ground, order, "light", "single_tier", placement, excluded)
+    return _verdict(ground, order, "light", "single_tier", placement, excluded, may_probe=order)
 
 
 def _in_tiers(question: Question, ground: _Field, excluded: Mapping[str, Exclusion]) -> Verdict:
     profile = question.profile
-    able = [tier for tier in _TIERS if any(name in ground.able for name in profile.tier(tier))]
+    # A tier without a target that is well is left, and counted as left: the budget is of what serves.
+    able = [tier for tier in _TIERS if any(name in ground.well for name in profile.tier(tier))]
     chosen = choose_tier(
         able,
         budget=profile.budget,
@@ -215,9 +224,8 @@ def _in_tiers(question: Question, ground: _Field, excluded: Mapping[str, Exclusi
     if homes:
         placement = "affinity"
         inside = [*homes, *(name for name in inside if name not in homes)]
-    # A plan leaves its tier only for want of targets that are well in it.
     order = sorted([*inside, *outside], key=lambda name: name not in ground.well)
-    return _verdict(ground, order, chosen.tier, rule, placement, excluded)
+    return _verdict(ground, order, chosen.tier, rule, placement, excluded, may_probe=inside)
 
 
 def _homes(question: Question, ground: _Field, inside: Sequence[str]) -> list[str]:
@@ -243,10 +251,12 @@ def _verdict(
     rule: Rule,
     placement: Placement,
     excluded: Mapping[str, Exclusion],
+    *,
+    may_probe: Sequence[str] = (),
 ) -> Verdict:
     """The order with its probe in front, cut to what a plan may have."""
     seen = ground.question.seen
-    probe = next((name for name in order if seen[name].may_probe), None) if placement != "pinned" else None
+    probe = next((name for name in may_probe if seen[name].may_probe), None) if placement != "pinned" else None
     if probe is not None:
         order = [probe, *(name for name in order if name != probe)]
         placement = "probe"

@@ -14,27 +14,34 @@ TAU_SECONDS = 10.0
 FORGIVING_SECONDS = 20.0
 LEAST_SECONDS = 0.15
 
-# Input tokens up to which a request is in the bucket; the last bucket has no limit. Those that ask for thoughts follow.
+# Input tokens up to which a request is in the bucket; the last bucket has no limit. Those that ask for thoughts follow,
+# then all of these again for answers that are not streamed.
 LIMITS = (2_000, 16_000, 64_000)
 SIZES = len(LIMITS) + 1
-BUCKETS = 2 * SIZES
+KINDS = 2 * SIZES
+BUCKETS = 2 * KINDS
 # Until enough is known: times of the bucket against those of the first one.
-_GUESSED_SCALES = (1.0, 1.5, 3.0, 6.0, 4.0, 5.0, 7.0, 10.0)
+_GUESSED_SCALES = (1.0, 1.5, 3.0, 6.0, 4.0, 5.0, 7.0, 10.0, 5.0, 5.5, 7.0, 10.0, 20.0, 21.0, 23.0, 26.0)
 GUESSED_P95_SECONDS = 2.0
 GUESSED_MEDIAN_SECONDS = 0.5
 P95_TO_MEDIAN = 2.5
 SAMPLES_TO_KNOW = 20
 
 
-def bucket_of(input_tokens: int, *, is_reasoning: bool) -> int:
+def bucket_of(input_tokens: int, *, is_reasoning: bool, is_stream: bool) -> int:
     """The kind of a request, 0 to `BUCKETS` - 1, that first-byte times are compared within."""
     size = sum(input_tokens > limit for limit in LIMITS)
-    return size + SIZES if is_reasoning else size
+    return size + (SIZES if is_reasoning else 0) + (0 if is_stream else KINDS)
 
 
 def is_reasoning_bucket(bucket: int) -> bool:
     """Whether requests of this bucket ask for thoughts."""
-    return bucket >= SIZES
+    return bucket % KINDS >= SIZES
+
+
+def is_whole_bucket(bucket: int) -> bool:
+    """Whether answers of this bucket are not streamed: the first byte comes with the last."""
+    return bucket >= KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ def test_results_at_the_end_lock_the_model() -> None:
     output = {"type": "function_call_output", "call_id": "call_1", "output": "x"}
     assert read(responses()).lock == "none"
     assert (read(responses(call, output)).lock, read(responses(call, output)).served_by) == ("model", None)
+    assert [read(responses(*items)).may_leave_state for items in ((), (call, output))] == [True, False]
 
 
 def test_a_request_that_proves_its_turn_is_locked_however_it_ends() -> None:

@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.25
 STORE_SECONDS = 2.0
-# One message: below the bus's limit of 1 MiB, also for decisions between as many targets as a profile may have.
-MOST_AT_ONCE = 100
+# One message: below the bus's limit of 1 MiB, also for decisions between as many targets as a profile may have, and
+# small enough that writing it holds up no ask for longer than a millisecond or two.
+MOST_AT_ONCE = 50
+AT_ONE_GO = 4
 MOST_WAITING = 20_000
 
 _dropped = telemetry.meter.create_counter(
@@ -64,7 +66,7 @@ class Recorder:
             if not self._sending:
                 self._sending, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
                 self._sending_id = str(uuid4())
-            decisions = tuple(decision_of(one, at, instance=self._bus.instance) for one, at in self._sending)
+            decisions = await self._written(self._sending)
             try:
                 # Cancelled in the middle of it, the same is sent again, by the same id: the stream keeps one.
                 await bus.publish(
@@ -80,6 +82,15 @@ class Recorder:
                 self._sending = []
                 return
             self._sending = []
+
+    async def _written(self, batch: Sequence[tuple[Decided, datetime]]) -> tuple[Decision, ...]:
+        """The records of a batch. Asks are answered in between: a whole batch at once would hold them up for long."""
+        decisions: list[Decision] = []
+        for place, (one, at) in enumerate(batch):
+            if place and place % AT_ONE_GO == 0:
+                await asyncio.sleep(0)
+            decisions.append(decision_of(one, at, instance=self._bus.instance))
+        return tuple(decisions)
 
     def _storing(self) -> AbstractAsyncContextManager[None]:
         async def store_for_ever() -> None:

@@ -110,6 +110,14 @@ def test_a_first_byte_is_proof_enough_for_a_probe_and_not_for_what_began_before(
     assert not fleet.see("a", now=1.1).is_failing
 
 
+def test_an_answer_that_was_asked_for_again_says_nothing_of_the_health_of_who_gave_it() -> None:
+    fleet = Fleet(["a"])
+    fleet.hear(report(attempts=(AttemptFinished(target="a", result="broken"),) * 3), now=0.0)
+    again = AttemptFinished(target="a", result="ok", fault="resubmitted")
+    fleet.hear(report(attempts=(again,)), now=5.0)
+    assert fleet.see("a", now=5.0).is_failing
+
+
 def test_a_replica_that_starts_knows_what_another_one_has_learnt() -> None:
     running, starting = Fleet(["a", "b"]), Fleet(["b", "a", "new"])
     running.hear(report(attempts=(AttemptFinished(target="a", result="broken"),) * 3), now=100.0)

@@ -127,6 +127,8 @@ class Fleet:
         target = self._targets.get(attempt.target)
         if target is None:
             return None  # a gateway still works with targets of another version of the file
+        if attempt.fault == "resubmitted":
+            return None  # of an answer that is long over: it says nothing of how the target is now
         if attempt.first_byte_ms is not None:
             self._fold_time(target, 0, attempt.first_byte_ms / 1000, now=now)
         return self._put(attempt.target, target, breaker.after(target.health, attempt, now=now), now)

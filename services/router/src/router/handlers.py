@@ -45,8 +45,8 @@ class Handlers:
     def attempts_finished(self, heard: AttemptsFinished) -> None:
         known = self._switchboard.configuration.candidates
         for attempt in heard.attempts:
-            # A name that is not ours would be a metric series that nobody can look up.
-            if attempt.target in known:
+            # A name that is not ours would be a metric series that nobody can look up; being asked again is no attempt.
+            if attempt.target in known and attempt.fault != "resubmitted":
                 _attempts.add(1, {attributes.TARGET: attempt.target, attributes.ERROR_TYPE: _error_type(attempt)})
         for change, attempt in self._switchboard.hear(heard, now=time.monotonic()):
             _say(change, attempt)

@@ -49,7 +49,7 @@ class Learner:
         """Take the outcomes of a report into account."""
         known = self._switchboard.configuration.candidates
         for attempt in report.attempts:
-            if attempt.request_class is not None and attempt.target in known:
+            if attempt.request_class is not None and attempt.target in known and _is_answer(attempt):
                 self._new[attempt.request_class, attempt.target][_is_bad(attempt)] += 1
 
     async def share(self) -> None:
@@ -85,8 +85,13 @@ class Learner:
         return await bus.write_entry(self._bus, ROUTER_OUTCOMES, key, value, over=before) is not None
 
 
+def _is_answer(attempt: AttemptFinished) -> bool:
+    """Whether there was an answer to judge. A call that brought none is a matter of health, not of quality."""
+    return attempt.result == "ok" or attempt.fault is not None
+
+
 def _is_bad(attempt: AttemptFinished) -> bool:
-    return attempt.fault is not None or attempt.result != "ok"
+    return attempt.fault is not None
 
 
 def _cell_of(key: str) -> Cell | None:

@@ -115,6 +115,7 @@ class Bus:
             if not self.client.is_connected:
                 # Nobody can have it any more; and CPython 3.13.0 raises a TypeError for a write after the end.
                 self.client._pending.clear()
+                self.client._pending_data_size = 0
             with contextlib.suppress(NatsError, OSError):
                 await self.client.close()
 

@@ -9,7 +9,8 @@ import pytest
 
 from chassis import bus
 from chassis.bus import Bus, connect
-from contracts.router import Chosen, Decision
+from contracts.decisions import Decision
+from contracts.router import Chosen
 from contracts.streams import DECISIONS
 from router import recording
 from router.history import History

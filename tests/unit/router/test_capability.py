@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.router import Exclusion, Features, Need
+from contracts.decisions import Exclusion
+from contracts.router import Features, Need
 from router.domain.capability import excluded, lacking
 from router.profiles import Target
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.router import Choose, Chosen, Decision, Exclusion, Features, Route, Rule, Unroutable
+from contracts.decisions import Decision, Exclusion
+from contracts.router import Choose, Chosen, Features, Route, Rule, Unroutable
 from router.domain.deciding import Question, Seen, decide
 from router.domain.tiers import Estimate, from_difficulty
 from router.explaining import Explanation, explain, imagined, words

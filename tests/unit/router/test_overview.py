@@ -2,8 +2,9 @@
 
 import pytest
 
+from contracts.decisions import Knowledge, KnownTarget
 from contracts.gateway import AttemptFinished, AttemptsFinished, FirstByte, TargetLoad
-from contracts.router import Choose, Features, Knowledge, KnownTarget
+from contracts.router import Choose, Features
 from router.overview import bucket_words, document, health_of, overview
 from router.switchboard import Switchboard
 from tests.unit.router.configurations import choose, configured

@@ -1,12 +1,14 @@
 """What is kept of a decision: all that it was made from, small enough for the bus, and never its text."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+from chassis.bus import Bus
 from contracts import cloudevents
-from contracts.router import REQUESTS_ROUTED, Choose, Features, RequestsRouted
+from contracts.decisions import REQUESTS_ROUTED, RequestsRouted
+from contracts.router import Choose, Features
 from router.profiles import MAX_TARGETS
-from router.recording import MOST_AT_ONCE, decision_of
+from router.recording import MOST_AT_ONCE, Recorder, decision_of
 from router.switchboard import Decided, Switchboard
 from tests.unit.router.configurations import choose, configured, profiles
 from tests.unit.router.traffic import a_file
@@ -36,6 +38,16 @@ def test_a_full_message_of_the_largest_decisions_is_below_the_limit_of_the_bus()
     one = decision_of(decided(the_largest(), ask), datetime.now(UTC), instance="router-7c9f8d6b5-abcde")
     payload = RequestsRouted(decisions=(one,) * MOST_AT_ONCE)
     assert len(cloudevents.wrap(REQUESTS_ROUTED, payload, event_id="1", source="/test")) < 0.9 * LIMIT_OF_THE_BUS
+
+
+async def test_the_share_that_is_recorded_is_up_to_the_request_id_so_replicas_agree() -> None:
+    recorders = [Recorder(cast(Bus, None), share=0.25) for _ in range(2)]
+    for number in range(1_000):
+        for recorder in recorders:
+            recorder.add(decided(profiles(), choose(number=number)))
+    first, second = ([one.ask.request_id for one in recorder.gathered] for recorder in recorders)
+    assert first == second
+    assert 200 < len(first) < 300
 
 
 def test_a_record_says_tiers_currency_and_budget() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.router import Decision
+from contracts.decisions import Decision
 from router.domain import costs
 from router.profiles import Profiles
 from router.replayed import UNROUTABLE, Report

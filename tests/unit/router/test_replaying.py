@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.router import Decision
+from contracts.decisions import Decision
 from router.domain.deciding import decide
 from router.profiles import Profiles
 from router.replaying import Again, Replay, has_same_shape, question_of

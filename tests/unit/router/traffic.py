@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from contracts import cloudevents
+from contracts.decisions import REQUESTS_ROUTED, Decision, RequestsRouted
 from contracts.gateway import AttemptFinished, AttemptsFinished, FirstByte, TargetLoad
-from contracts.router import REQUESTS_ROUTED, Choose, Decision, Features, RequestsRouted
+from contracts.router import Choose, Features
 from router.domain.outcomes import Count
 from router.recording import decision_of
 from router.store import Configuration

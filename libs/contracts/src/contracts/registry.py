@@ -3,10 +3,11 @@
 from typing import Any
 
 from contracts.billing import PROMPTS_GRANTED, READ_RECEIPT, SUBSCRIPTION_CHANGED
+from contracts.decisions import REQUESTS_ROUTED, TAKE_OVER
 from contracts.endpoint import Event, Rpc, Signal
 from contracts.gateway import ACCOUNT_OPENED, ATTEMPTS_FINISHED, REQUEST_SETTLED, TOKEN_REVOKED
 from contracts.quota import BLOCK_TOKEN, READ_BOOKS, READ_USAGE, RENEW, RESERVE, SUSPEND_ACCOUNT
-from contracts.router import CHOOSE, DESCRIBE, REQUESTS_ROUTED, TAKE_OVER
+from contracts.router import CHOOSE, DESCRIBE
 
 RPCS: tuple[Rpc[Any, Any], ...] = (
     RESERVE,

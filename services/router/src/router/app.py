@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from chassis import bus, process, telemetry
 from chassis.bus import Bus, PeerUnavailable
 from chassis.health import health_server
+from contracts.decisions import TAKE_OVER, Knowledge, TakeOver
 from contracts.gateway import ATTEMPTS_FINISHED
-from contracts.router import CHOOSE, DESCRIBE, TAKE_OVER, Knowledge, TakeOver
+from contracts.router import CHOOSE, DESCRIBE
 from router.handlers import Handlers
 from router.learning import Learner
 from router.probing import Permits
@@ -37,7 +38,7 @@ async def answering(settings: Settings) -> AsyncIterator[None]:
     """The same without the process's logs and telemetry, which exist once per process."""
     store = Store(plans_file=settings.plans_file, profiles_file=settings.profiles_file)
     async with bus.connect(settings.nats_url, name=SERVICE, instance=settings.instance) as connection:
-        recorder = Recorder(connection)
+        recorder = Recorder(connection, share=settings.recorded_share)
         switchboard = Switchboard(store.current, instance=settings.instance, on_decision=recorder.add)
         async with (
             recorder.recording(),

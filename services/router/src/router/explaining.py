@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from contracts.router import Exclusion, Need, Tier
+from contracts.decisions import Exclusion
+from contracts.router import Need, Tier
 from router.domain import costs, latency, tiers
 from router.domain.deciding import Question, Seen, Verdict, decide, has_rate
 from router.sentences import excluded_words, facts_of, listed, placement_sentence, rule_sentence

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from contracts.decisions import KnownTarget
 from contracts.gateway import AttemptFinished, AttemptsFinished, FirstByte, TargetLoad
-from contracts.router import KnownTarget
 from router.domain import breaker, latency
 from router.domain.breaker import HEALTHY, Health
 from router.domain.deciding import Seen

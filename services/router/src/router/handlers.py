@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from chassis import attributes, telemetry
+from contracts.decisions import Knowledge, TakeOver
 from contracts.gateway import AttemptFinished, AttemptsFinished
-from contracts.router import Choose, Chosen, Describe, Described, Knowledge, TakeOver, Unroutable
+from contracts.router import Choose, Chosen, Describe, Described, Unroutable
 from router.fleet import Change
 from router.switchboard import Switchboard
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from chassis import bus
 from chassis.bus import Bus, StoredMessage
 from contracts import cloudevents
-from contracts.router import REQUESTS_ROUTED, Decision
+from contracts.decisions import REQUESTS_ROUTED, Decision
 from contracts.streams import DECISIONS
 
 # Messages in memory at once: some ten thousand decisions at the most.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from contracts.router import Knowledge, KnownShare, KnownTarget
+from contracts.decisions import Knowledge, KnownShare, KnownTarget
 from router.domain.latency import LIMITS, SIZES, is_reasoning_bucket, is_whole_bucket
 from router.listings import percent, table
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from contracts.router import KnownPin
+from contracts.decisions import KnownPin
 
 MOST = 100_000
 # As many as fit into one message of the bus (1 MiB).

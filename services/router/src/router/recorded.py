@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from contracts.router import Decision, TargetSeen
+from contracts.decisions import Decision, TargetSeen
 from router.listings import percent, table
 from router.sentences import excluded_words, facts_of_record, placement_sentence, rule_sentence
 

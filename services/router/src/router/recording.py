@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
+from zlib import crc32
 
 from chassis import bus, telemetry
 from chassis.background import beside
 from chassis.bus import Bus, BusError
-from contracts.router import REQUESTS_ROUTED, Chosen, Decision, RequestsRouted, TargetSeen
+from contracts.decisions import REQUESTS_ROUTED, Decision, RequestsRouted, TargetSeen
+from contracts.router import Chosen
 from router.domain import costs
 from router.domain.deciding import has_rate
 from router.switchboard import Decided
@@ -37,18 +39,26 @@ _dropped = telemetry.meter.create_counter(
 class Recorder:
     """Gathers decisions and has them stored."""
 
-    def __init__(self, connection: Bus) -> None:
+    def __init__(self, connection: Bus, *, share: float = 1.0) -> None:
         self._bus = connection
+        self._share = share
         self._waiting: list[tuple[Decided, datetime]] = []
         self._sending: list[tuple[Decided, datetime]] = []
         self._sending_id = ""
 
     def add(self, decided: Decided) -> None:
-        """Record one, within `GATHER_SECONDS`."""
+        """Record one, within `GATHER_SECONDS`, if it belongs to the share that is recorded: that is up to its id."""
+        if crc32(decided.ask.request_id.bytes) >= self._share * 2**32:
+            return
         if len(self._waiting) >= MOST_WAITING:
             _dropped.add(1)
             return
         self._waiting.append((decided, datetime.now(UTC)))
+
+    @property
+    def gathered(self) -> list[Decided]:
+        """What is not stored yet."""
+        return [one for one, _ in self._waiting]
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator[None]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.router import Decision, Tier
+from contracts.decisions import Decision
+from contracts.router import Tier
 from router.domain import costs
 from router.listings import amount, percent, table
 from router.profiles import Profiles

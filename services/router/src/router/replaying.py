@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from contracts.router import Decision, TargetSeen, Tier
+from contracts.decisions import Decision, TargetSeen
+from contracts.router import Tier
 from router.domain import tiers
 from router.domain.deciding import Question, Seen, Verdict, decide
 from router.domain.latency import GUESSED_MEDIAN_SECONDS

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.router import Decision, Exclusion, Lock, Placement, RequestClass, Rule, Tier
+from contracts.decisions import Decision, Exclusion
+from contracts.router import Lock, Placement, RequestClass, Rule, Tier
 from router.domain.deciding import Question, Verdict
 from router.listings import percent
 

@@ -21,3 +21,5 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     plans_file: Path = Path("/etc/smartroute/plans.yaml")
     profiles_file: Path = Path("/etc/smartroute/profiles.yaml")
+    # A decision is some 2 kB, and the record keeps 2 GiB: at many requests a second, a share of them says as much.
+    recorded_share: float = Field(default=1.0, ge=0, le=1)

@@ -8,17 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from contracts.decisions import Knowledge, KnownShare
 from contracts.gateway import AttemptFinished, AttemptsFinished
-from contracts.router import (
-    Choose,
-    Chosen,
-    Described,
-    Knowledge,
-    KnownShare,
-    Route,
-    Tier,
-    Unroutable,
-)
+from contracts.router import Choose, Chosen, Described, Route, Tier, Unroutable
 from router.cards import card
 from router.domain import capability, outcomes, tiers
 from router.domain.breaker import Health

@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from chassis.bus import BusError
-from contracts.router import Decision
+from contracts.decisions import Decision
 from contracts.streams import DAY_SECONDS, DECISIONS
 from router.commands.arguments import AsJson, connected, fail, moment, remark
 from router.history import LATE_SECONDS, History, made_at

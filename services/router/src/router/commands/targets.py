@@ -8,7 +8,7 @@ import typer
 
 from chassis import bus
 from chassis.bus import Bus, BusError, PeerUnavailable
-from contracts.router import TAKE_OVER, Knowledge, TakeOver
+from contracts.decisions import TAKE_OVER, Knowledge, TakeOver
 from router.commands.arguments import AsJson, connected, fail
 from router.overview import document, overview
 from router.settings import Settings

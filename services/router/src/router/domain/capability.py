@@ -6,7 +6,8 @@ once, a longer answer than a target gives): that excludes a target only as long 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from contracts.router import Exclusion, Features, Need
+from contracts.decisions import Exclusion
+from contracts.router import Features, Need
 from router.profiles import Target
 
 CERTAIN: tuple[Exclusion, ...] = ("tools", "images", "schema", "region")

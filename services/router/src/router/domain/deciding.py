@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from statistics import median_low
 from uuid import UUID
 
-from contracts.router import Exclusion, Features, Lock, Placement, Rule, Tier
+from contracts.decisions import Exclusion
+from contracts.router import Features, Lock, Placement, Rule, Tier
 from router.domain import capability, costs, placing
 from router.domain.tiers import UNKNOWN, Estimate, choose_tier
 from router.profiles import Profile, Target

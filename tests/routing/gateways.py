@@ -1,8 +1,8 @@
 """What a gateway tells of its upstream calls, and when: the product's messages, on the simulation's clock.
 
 Whatever happens to a call is told at most a batch period later; while calls are open there is a report every second.
-A report reaches the replicas one millisecond later. A loser that is given up at the winner's first byte is told as a
-time waited in vain, and is no failure.
+A report reaches the replicas one millisecond later. The silent one that another was called beside has timed out when
+that one answers; if it answers itself, the other one is told as a time waited in vain, and is no failure.
 """
 
 import math
@@ -69,6 +69,8 @@ class Gateway:
     def ended(self, attempt: Attempt, now: float, retry_after: float | None) -> None:
         """The call is over, by `attempt.result`."""
         calls, result = self._calls[attempt.upstream], attempt.result
+        if result == "cancelled" and attempt.journey.attempts[:1] == [attempt]:
+            result = "timed_out"
         assert result is not None, "it is over"
         calls.in_flight -= 1
         if result in ("timed_out", "cancelled"):

@@ -89,7 +89,7 @@ async def test_the_second_answers_when_the_first_says_nothing(
     assert (settled.outcome, settled.target, settled.attempts) == (Outcome.COMPLETED, "b", 2)
     assert settled.route is not None
     assert (settled.route.target, settled.route.of, settled.route.hedges) == (2, 2, 1)
-    assert [(attempt.target, attempt.result) for attempt in both.heard.attempts] == [("b", "ok")]
+    assert [(attempt.target, attempt.result) for attempt in both.heard.attempts] == [("a", "timed_out"), ("b", "ok")]
     firsts = {first.target: first for first in both.heard.first_bytes}
     assert (firsts["a"].is_censored, firsts["b"].is_censored) == (True, False)
     assert firsts["a"].seconds >= HEDGE_SECONDS

@@ -12,7 +12,7 @@ import pytest_asyncio
 from chassis import bus
 from chassis.bus import Bus
 from contracts.failures import Failure
-from contracts.gateway import ATTEMPTS_FINISHED, AttemptFinished, AttemptsFinished
+from contracts.gateway import ATTEMPTS_FINISHED, AttemptFinished, AttemptsFinished, FirstByte
 from contracts.router import CHOOSE, Choose, Chosen, Unroutable
 from router.app import answering
 from router.settings import Settings
@@ -65,6 +65,12 @@ async def tell(gateway: Bus, *attempts: AttemptFinished) -> None:
     await asyncio.sleep(0.05)
 
 
+async def begin(gateway: Bus, *firsts: FirstByte) -> None:
+    await bus.tell(gateway, ATTEMPTS_FINISHED, AttemptsFinished(gateway="test", attempts=(), first_bytes=firsts))
+    await gateway.flush()
+    await asyncio.sleep(0.05)
+
+
 async def test_an_ambitious_ask_gets_the_alias_of_the_plan_and_a_modest_one_its_own(gateway: Bus) -> None:
     ambitious = await choose(gateway, plan="free", alias="alias-pro")
     modest = await choose(gateway, plan="pro", alias="alias-free")
@@ -94,7 +100,7 @@ async def test_one_request_of_the_whole_fleet_probes_and_a_success_brings_the_ta
     assert len(probes) == 1
     assert probes[0].route is not None
     assert probes[0].route.placement == "probe"
-    await tell(gateway, AttemptFinished(target="near", result="ok"))
+    await begin(gateway, FirstByte(target="near", bucket=0, seconds=0.2))
     assert await orders(gateway, asks=40) == {("near", "far")}
 
 

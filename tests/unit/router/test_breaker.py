@@ -70,14 +70,30 @@ def test_each_failed_probe_doubles_the_time_up_to_thirty_seconds() -> None:
     assert periods == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
-def test_a_successful_probe_takes_the_target_back_as_if_nothing_had_been() -> None:
+def test_the_first_byte_of_a_probe_takes_the_target_back_and_its_failures_are_not_forgotten() -> None:
     health = breaker.probing(set_aside(now=0.0), now=1.0)
-    assert breaker.after(health, attempt("ok"), now=1.2) == HEALTHY
+    back = breaker.answering(health, now=1.2)
+    assert not back.is_set_aside
+    assert back.failures_in_a_row == 0
+    assert back.success == pytest.approx(0.9 * health.success + 0.1)
 
 
-def test_a_late_success_of_an_older_request_does_not_end_the_time_early() -> None:
+def test_a_first_byte_before_the_time_is_over_takes_nothing_back() -> None:
     health = set_aside(now=0.0)
-    assert breaker.after(health, attempt("ok"), now=0.9) == health
+    assert breaker.answering(health, now=0.9) == health
+
+
+@pytest.mark.parametrize("now", [0.9, 1.2, 60.0])
+def test_the_end_of_an_answer_that_began_before_the_trouble_takes_nothing_back(now: float) -> None:
+    health = set_aside(now=0.0)
+    assert breaker.after(health, attempt("ok"), now=now) == health
+
+
+def test_what_a_target_failed_at_is_forgiven_with_time() -> None:
+    assert breaker.forgiven(0.4, idle_seconds=0.0) == pytest.approx(0.4)
+    assert breaker.forgiven(0.4, idle_seconds=breaker.FORGIVING_SECONDS) == pytest.approx(1 - 0.6 / math.e)
+    assert breaker.forgiven(0.4, idle_seconds=3600.0) == pytest.approx(1.0)
+    assert breaker.forgiven(1.0, idle_seconds=5.0) == 1.0
 
 
 def test_requests_that_fail_together_count_once() -> None:

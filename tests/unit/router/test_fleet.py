@@ -42,6 +42,13 @@ def test_a_gateway_that_is_heard_of_no_more_counts_no_more() -> None:
     assert gone.latency_seconds < 1.0
 
 
+def test_a_target_that_failed_is_tried_again_after_a_while_without_any() -> None:
+    fleet = Fleet(["a"])
+    fleet.hear(report(attempts=(AttemptFinished(target="a", result="http_error", status=503),) * 2), now=10.0)
+    assert fleet.see("a", now=10.0).success == pytest.approx(0.81)
+    assert fleet.see("a", now=400.0).success > 0.99
+
+
 def test_a_report_without_loads_changes_none() -> None:
     fleet = Fleet(["a"])
     fleet.hear(report(loads=(load(in_flight=2),)), now=0.0)
@@ -116,6 +123,21 @@ def test_an_answer_that_was_asked_for_again_says_nothing_of_the_health_of_who_ga
     again = AttemptFinished(target="a", result="ok", fault="resubmitted")
     fleet.hear(report(attempts=(again,)), now=5.0)
     assert fleet.see("a", now=5.0).is_failing
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        AttemptFinished(target="a", result="ok", status=400),
+        AttemptFinished(target="a", result="ok", status=200, first_byte_ms=300.0),
+    ],
+    ids=["it refuses a request", "a gateway of the release before"],
+)
+def test_a_target_that_answers_a_probe_in_another_way_is_taken_back_too(news: AttemptFinished) -> None:
+    fleet = Fleet(["a"])
+    fleet.hear(report(attempts=(AttemptFinished(target="a", result="broken"),) * 3), now=0.0)
+    fleet.hear(report(attempts=(news,)), now=1.5)
+    assert not fleet.see("a", now=1.5).is_failing
 
 
 def test_a_replica_that_starts_knows_what_another_one_has_learnt() -> None:

@@ -1,6 +1,6 @@
 """A turn stays with its target while that is well."""
 
-from contracts.gateway import AttemptFinished, AttemptsFinished
+from contracts.gateway import AttemptFinished, AttemptsFinished, FirstByte
 from contracts.router import Chosen
 from router.pins import Pin, Pins
 from router.switchboard import Switchboard
@@ -49,7 +49,8 @@ def test_a_target_that_is_set_aside_holds_nobody_and_gets_its_turns_back_when_it
     assert targets(switchboard, affinity=("turn",), now=0.5) == ["near", "far"]
     switchboard.permit("far", until=11.0)
     assert targets(switchboard, now=1.5) == ["far", "near"]  # the probe
-    fold(switchboard, well("far"), now=1.6)
+    begun = FirstByte(target="far", bucket=0, seconds=0.1)
+    switchboard.hear(AttemptsFinished(gateway="g", attempts=(), first_bytes=(begun,)), now=1.6)
     assert targets(switchboard, affinity=("turn",), now=1.7) == ["far", "near"]
 
 

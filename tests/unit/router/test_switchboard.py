@@ -3,7 +3,7 @@
 import timeit
 from typing import Any
 
-from contracts.gateway import AttemptFinished, AttemptsFinished
+from contracts.gateway import AttemptFinished, AttemptsFinished, FirstByte
 from contracts.router import Chosen, Unroutable
 from router.fleet import Change
 from router.switchboard import Switchboard
@@ -102,7 +102,9 @@ def test_a_successful_probe_restores_the_configured_order() -> None:
     fail(switchboard, "near", now=0.0)
     permit(switchboard, "near", now=1.0)
     order(switchboard, now=1.0)
-    assert fold(switchboard, AttemptFinished(target="near", result="ok"), now=1.3) == Change("near", None)
+    begun = FirstByte(target="near", bucket=0, seconds=0.3)
+    report = AttemptsFinished(gateway="g", attempts=(), first_bytes=(begun,))
+    assert [change for change, _ in switchboard.hear(report, now=1.3)] == [Change("near", None)]
     assert [order(switchboard, now=1.3) for _ in range(2)] == [["near", "far"]] * 2
 
 

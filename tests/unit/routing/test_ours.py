@@ -20,18 +20,19 @@ def figures(scenario: str, policy: str, *, seeds: int = 2, scale: float = HALF) 
     return together(play(SCENARIOS[scenario], policy, seed=seed, scale=scale) for seed in range(seeds))
 
 
-def test_under_a_silent_upstream_one_request_in_fifty_waits_for_more_than_five_seconds_at_most() -> None:
+def test_under_a_silent_upstream_one_request_in_a_hundred_waits_for_more_than_five_seconds_at_most() -> None:
     ours, others = figures("silent", OURS), figures("silent", PEAK_EWMA)
     assert ours.requests > 1900
-    assert ours.slow_share <= 0.02 < 0.05 < others.slow_share
-    assert ours.percentile(0.95) < 2.0
+    assert ours.slow_share <= 0.01 < 0.05 < others.slow_share
     assert ours.failures == 0
+    # 1.9 s. Without the age of silent calls 4.5 s, without a breaker 2.7 s, without their count 7.5 s.
+    assert ours.percentile(0.99) <= 2.4
 
 
 def test_a_hedge_leaves_nobody_waiting_for_more_than_five_seconds() -> None:
     hedged = figures("silent", HEDGED)
     assert hedged.slow_share <= 0.001
-    assert 0 < hedged.hedged_share <= 0.05
+    assert 0 < hedged.hedged_share <= 0.02
 
 
 def test_a_slow_upstream_is_left() -> None:
@@ -41,8 +42,8 @@ def test_a_slow_upstream_is_left() -> None:
 def test_errors_reach_no_client_and_the_failing_upstream_is_left() -> None:
     ours = figures("errors", OURS)
     assert ours.failures == 0
-    # Each of six in turn would be 8 %, and whoever looks at open calls alone is drawn to the failing one: 17 %.
-    assert ours.extra_calls <= 0.08
+    # 1.7 %. Without a breaker 3.3 %, each in its turn 9 %; with a look at open calls alone 17 %.
+    assert ours.extra_calls <= 0.025
 
 
 def test_when_all_is_well_no_call_is_wasted_and_nobody_waits_longer_than_with_round_robin() -> None:
@@ -72,7 +73,7 @@ def test_replicas_that_hear_of_nobody_else_take_longer_to_notice_a_silent_upstre
 def test_a_session_stays_with_its_target_and_tool_calls_with_their_model() -> None:
     turns = agents("healthy", seed=0, seconds=130.0)
     assert turns.turns > 500
-    assert turns.faithful_share >= 0.7  # by chance it would be a sixth
+    assert turns.faithful_share >= 0.95  # by chance it would be a sixth
     assert turns.bound > 300
     assert turns.switches == turns.refused == 0
 

@@ -59,7 +59,8 @@ class Attempt:
 
     `place` is that of the candidate in the plan, from 1. `is_waiting`: it has begun and has nothing for the client yet;
     `is_ready`: it has, or it has ended. `patience_seconds`: how long it may take to its first byte if
-    `may_leave` then says so. `has_lost` is set by whoever cancels `begin` because another one was faster.
+    `may_leave` then says so. `has_lost` is set by whoever cancels `begin` because another one was faster,
+    `is_late` by whoever calls another one because this one is silent.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Attempt:
         self.is_waiting = False
         self.is_ready = False
         self.has_lost = False
+        self.is_late = False
         self._errand = errand
         self._mint = mint
         self._patience_seconds = patience_seconds
@@ -255,7 +257,11 @@ class Attempt:
         self._close()
         telemetry.mark_failed(self._span, reason)
         self._span.end()
-        self._call.given_up(has_lost=self.has_lost)
+        if self.has_lost and self.is_late and not self.is_ready:
+            # Else a target that is silent would never fail where calls are made beside it, and go on to be chosen.
+            self._call.ended(AttemptFinished(target=self.candidate.target, result="timed_out"))
+        else:
+            self._call.given_up(has_lost=self.has_lost)
 
     def _close(self) -> None:
         if self._reply is not None:

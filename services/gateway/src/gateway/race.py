@@ -20,6 +20,7 @@ async def race(
     try:
         await asyncio.wait(running, timeout=after_seconds)
         if first.is_waiting and (beside := second()) is not None:
+            first.is_late = True
             running[asyncio.create_task(beside.begin(number=2))] = beside
         best = await _best(running)
     finally:

@@ -76,6 +76,7 @@ class _Target:
     sent: deque[float] = field(default_factory=deque)
     started: _LastMinute = field(default_factory=_LastMinute)
     may_probe_until: float | None = None
+    ended_at: float = 0.0
 
     def sum_up(self) -> None:
         """What all gateways have open together."""
@@ -111,11 +112,13 @@ class Fleet:
 
     def hear(self, report: AttemptsFinished, *, now: float) -> list[tuple[Change, AttemptFinished]]:
         """Fold what one gateway tells. What changed for the order of targets, and because of what."""
+        changes = []
         for first in report.first_bytes:
-            self._fold_first_byte(first, now)
+            change = self._fold_first_byte(first, now)
+            if change is not None:
+                changes.append((change, AttemptFinished(target=first.target, result="ok")))
         if report.loads is not None:
             self._fold_loads(report.gateway, report.loads, now)
-        changes = []
         for attempt in report.attempts:
             change = self.fold(attempt, now=now)
             if change is not None:
@@ -131,7 +134,9 @@ class Fleet:
             return None  # of an answer that is long over: it says nothing of how the target is now
         if attempt.first_byte_ms is not None:
             self._fold_time(target, 0, attempt.first_byte_ms / 1000, now=now)
-        return self._put(attempt.target, target, breaker.after(target.health, attempt, now=now), now)
+        target.ended_at = now
+        health = breaker.answering(target.health, now=now) if _has_just_begun(attempt) else target.health
+        return self._put(attempt.target, target, breaker.after(health, attempt, now=now), now)
 
     def see(self, name: str, *, now: float) -> Seen:
         """A target as a decision needs it."""
@@ -145,7 +150,7 @@ class Fleet:
             latency_seconds=self._latency(target, now),
             waiting=target.waiting + sent,
             in_flight=target.in_flight + sent,
-            success=health.success,
+            success=breaker.forgiven(health.success, idle_seconds=now - target.ended_at),
             starts_last_minute=target.started.count(now) + sent,
             is_failing=health.is_set_aside,
             may_probe=may_probe,
@@ -213,13 +218,14 @@ class Fleet:
         overdue = latency.overdue_seconds(target.oldest_since, target.times, self._times, now=now)
         return max(expected, overdue, latency.LEAST_SECONDS)
 
-    def _fold_first_byte(self, first: FirstByte, now: float) -> None:
+    def _fold_first_byte(self, first: FirstByte, now: float) -> Change | None:
         target = self._targets.get(first.target)
         if target is None:
-            return
+            return None
         self._fold_time(target, first.bucket, first.seconds, now=now, is_censored=first.is_censored)
-        if not first.is_censored:
-            self._put(first.target, target, breaker.answering(target.health, now=now), now)
+        if first.is_censored:
+            return None
+        return self._put(first.target, target, breaker.answering(target.health, now=now), now)
 
     def _fold_time(
         self, target: _Target, bucket: int, seconds: float, *, now: float, is_censored: bool = False
@@ -272,6 +278,13 @@ class Fleet:
             for target in self._targets.values():
                 if target.loads.pop(gateway, None) is not None:
                     target.sum_up()
+
+
+def _has_just_begun(attempt: AttemptFinished) -> bool:
+    """Whether the end of an attempt is also the news that it was answered: it refused the request, or the gateway is of
+    the release before, which tells first bytes only so."""
+    is_refusal = attempt.status is not None and attempt.status != 200
+    return attempt.result == "ok" and (is_refusal or attempt.first_byte_ms is not None)
 
 
 def _drop_older(times: deque[float], than: float) -> None:

@@ -3,9 +3,10 @@
 A target is set aside after three failures in a row, or when fewer than half of at least ten attempts succeed: for one
 second, doubling to thirty while probes fail. A refused key sets it aside for a minute, and an upstream's own
 Retry-After is obeyed at once. When the time is over, one request of the whole fleet tries the target first (the probe);
-its success takes the target back. Time is an argument everywhere: seconds of one monotonic clock.
+its first byte takes the target back. Time is an argument everywhere: seconds of one monotonic clock.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from contracts.gateway import AttemptFinished
@@ -20,6 +21,8 @@ REFUSED_KEY_SECONDS = 60.0
 # A provider that says "come back tomorrow" is asked again sooner: a probe costs one failover, a mistake costs a day.
 LONGEST_RETRY_AFTER_SECONDS = 600.0
 PROBE_SECONDS = 10.0
+# A target that failed and was not tried since is believed to be ordinary again: somebody has to try it.
+FORGIVING_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ HEALTHY = Health()
 def after(health: Health, attempt: AttemptFinished, *, now: float) -> Health:
     """The health once `attempt` is known."""
     if attempt.result == "ok":
-        return _after_success(health, now)
+        return _after_success(health)
     if health.until is not None:
         return _after_failure_aside(health, attempt, health.until, now)
     failed = replace(
@@ -73,16 +76,29 @@ def probing(health: Health, *, now: float) -> Health:
 
 
 def answering(health: Health, *, now: float) -> Health:
-    """The health once the target has begun to answer: for a probe that is proof enough, a stream may last minutes."""
-    return HEALTHY if health.until is not None and now >= health.until else health
+    """The health once the target has begun to answer: for a probe that is proof enough, a stream may last minutes.
+
+    What is known of its successes stays: one answer does not undo many failures.
+    """
+    if health.until is None or now < health.until:
+        return health
+    return Health(success=_raised(health.success), attempts=health.attempts + 1)
 
 
-def _after_success(health: Health, now: float) -> Health:
-    if health.until is None:
-        success = health.success * (1 - SUCCESS_WEIGHT) + SUCCESS_WEIGHT
-        return replace(health, success=success, attempts=health.attempts + 1, failures_in_a_row=0)
-    # Before its time is over, a success is an answer that had begun before the trouble: it proves nothing.
-    return HEALTHY if now >= health.until else health
+def forgiven(success: float, *, idle_seconds: float) -> float:
+    """What to expect of a target that was not tried for so long."""
+    return 1.0 - (1.0 - success) * math.exp(-max(idle_seconds, 0.0) / FORGIVING_SECONDS)
+
+
+def _after_success(health: Health) -> Health:
+    if health.until is not None:
+        # The end of an answer that may have begun before the trouble proves nothing; a first byte does (`answering`).
+        return health
+    return replace(health, success=_raised(health.success), attempts=health.attempts + 1, failures_in_a_row=0)
+
+
+def _raised(success: float) -> float:
+    return success * (1 - SUCCESS_WEIGHT) + SUCCESS_WEIGHT
 
 
 def _after_failure_aside(health: Health, attempt: AttemptFinished, until: float, now: float) -> Health:

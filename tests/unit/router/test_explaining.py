@@ -61,11 +61,16 @@ BLIND = {"light": ["l3"], "strong": ["s1"], "strong_budget": 0.3}
 RULES: list[tuple[Rule, Question, str]] = [
     ("provider_state", question(lock="target", pinned="s1"), "state that only s1 can read: it goes there"),
     ("tool_loop", question(lock="model", pinned="l1"), "in the middle of tool calls that l1 began: the model stays"),
-    ("capability", question(BLIND, features=IMAGES), "Only the strong tier has a target that can take it"),
+    ("capability", question(BLIND, features=IMAGES), "Only the strong tier has a target that can take it now"),
     ("single_tier", question({"light": ["l1", "l2"]}), "The profile has one tier"),
     ("single_tier", question({"targets": ["l1", "l2"]}), "The profile names an order of targets"),
     ("budget", question({**BOTH, "strong_budget": 1}), "strong budget is 100 %: every request goes to the strong tier"),
     ("budget", question({**BOTH, "strong_budget": 0}), "strong budget is 0 %: every request goes to the light tier"),
+    (
+        "budget",
+        question(session_tier="strong", session="a", theta=2.0),
+        "has to leave the strong tier: sessions alone would spend more than the budget of 30 %",
+    ),
     ("session", question(session_tier="strong"), "session is in the strong tier and stays there"),
     (
         "session",

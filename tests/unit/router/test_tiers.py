@@ -46,6 +46,37 @@ def test_a_session_keeps_the_strong_tier_and_leaves_the_light_one_for_a_hard_pro
     assert chosen(estimate=hard, session_tier="light") == TierChosen("strong", "difficulty")
 
 
+def test_the_budget_comes_before_sessions_and_those_of_the_lowest_rank_leave_first() -> None:
+    found = [
+        choose_tier(
+            BOTH, budget=0.25, estimate=from_difficulty(0.9), theta=1.4, session_tier="strong", session_rank=rank
+        )
+        for rank in (0.2, 0.6)
+    ]
+    assert found == [TierChosen("light", "budget"), TierChosen("strong", "session")]
+
+
+@pytest.mark.parametrize("budget", [0.1, 0.25, 0.5])
+def test_sessions_that_never_end_spend_no_more_than_the_budget(budget: float) -> None:
+    draw, tier_of = random.Random(5), dict[int, Tier]()
+    theta, strong, decisions = tiers.FIRST_THETA, 0, 20_000
+    ranks = [draw.random() for _ in range(200)]
+    for _ in range(decisions):
+        session = draw.randrange(len(ranks))
+        found = choose_tier(
+            BOTH,
+            budget=budget,
+            estimate=from_difficulty(draw.random()),
+            theta=theta,
+            session_tier=tier_of.get(session),
+            session_rank=ranks[session],
+        )
+        tier_of[session] = found.tier
+        theta = steered(theta, found.tier, budget=budget)
+        strong += found.tier == "strong"
+    assert abs(strong / decisions - budget) <= 0.02
+
+
 def test_what_nothing_is_known_of_is_balanced() -> None:
     assert chosen(theta=tiers.FIRST_THETA).rule == "balance"
 

@@ -49,8 +49,9 @@ Rule = Literal[
 """What decided the tier, the strongest first.
 
 `provider_state`, `tool_loop`: the target or model that has begun goes on. `capability`: only one tier has targets that
-can take the request. `single_tier`: the profile has one tier. `budget`: it is 0 or 1. `session`: the session's tier is
-kept. `class_outcomes`: what was learnt of requests of this class. `difficulty`: the estimate for this prompt.
+can take the request now. `single_tier`: the profile has one tier. `budget`: it is 0 or 1, or sessions alone would spend
+more than it. `session`: the session's tier is kept. `class_outcomes`: what was learnt of requests of this class.
+`difficulty`: the estimate for this prompt.
 `balance`: nothing is known of the prompt, and the budget alone decides. `last_plan`: the router was silent, and the
 gateway went by the last answer for such requests.
 """

@@ -79,7 +79,7 @@ def rule_sentence(facts: Facts) -> str:
     if facts.rule == "tool_loop":
         return f"It is in the middle of tool calls that {facts.pinned} began: the model stays."
     if facts.rule == "capability":
-        return f"Only the {facts.tier} tier has a target that can take it."
+        return f"Only the {facts.tier} tier has a target that can take it now."
     if facts.rule == "single_tier":
         return "The profile names an order of targets." if facts.is_ordered else "The profile has one tier."
     if facts.rule == "last_plan":
@@ -100,6 +100,8 @@ def _by_threshold(facts: Facts) -> str:
     budget = percent(facts.budget if facts.budget is not None else 0.0)
     theta = f"θ {facts.theta:.3f}"
     reaches = "reaches" if facts.tier == "strong" else "does not reach"
+    if facts.rule == "budget" and facts.session_tier == "strong" and facts.budget not in (0.0, 1.0):
+        return f"Its session has to leave the strong tier: sessions alone would spend more than the budget of {budget}."
     if facts.rule == "budget":
         return f"The strong budget is {budget}: every request goes to the {facts.tier} tier."
     if facts.rule == "session" and facts.tier == "strong":

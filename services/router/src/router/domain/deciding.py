@@ -216,6 +216,7 @@ def _in_tiers(question: Question, ground: _Field, excluded: Mapping[str, Exclusi
         estimate=question.estimate,
         theta=question.theta,
         session_tier=question.session_tier,
+        session_rank=placing.rank(question.session) if question.session is not None else 1.0,
     )
     rule = "single_tier" if chosen.rule == "capability" and not profile.has_both_tiers else chosen.rule
     inside = ground.by_cost([name for name in profile.tier(chosen.tier) if name in ground.able])

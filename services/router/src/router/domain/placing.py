@@ -22,6 +22,11 @@ def ranking(session: str, targets: Sequence[str]) -> list[str]:
     return sorted(targets, key=lambda target: _weight(session, target), reverse=True)
 
 
+def rank(session: str) -> float:
+    """A number of its own for every session, evenly from 0 to 1."""
+    return int.from_bytes(_weight(session, ""), "big") / 2**64
+
+
 def places(session: str, targets: Sequence[str], in_flight: Mapping[str, int]) -> list[str]:
     """The session's target, its second choice and so on; those that have more than their share come last."""
     if not targets:

@@ -19,7 +19,8 @@ from contracts.router import Rule, Tier
 
 STEP = 0.02
 LOWEST_THETA = -0.5
-HIGHEST_THETA = 1.0
+# No estimate reaches 1. Above that, θ calls sessions back from the strong tier, one after the other.
+HIGHEST_THETA = 2.0
 FIRST_THETA = 0.15
 # The share of a light model's failures that a strong one repairs.
 REPAIRED = 0.5
@@ -55,18 +56,25 @@ class TierChosen:
 
 
 def choose_tier(
-    able: Collection[Tier], *, budget: float, estimate: Estimate, theta: float, session_tier: Tier | None
+    able: Collection[Tier],
+    *,
+    budget: float,
+    estimate: Estimate,
+    theta: float,
+    session_tier: Tier | None,
+    session_rank: float = 1.0,
 ) -> TierChosen:
     """The tier of a request that is bound to nothing. `able` are the tiers that have a target for it: one or both.
 
-    A session keeps the strong tier; the light one it leaves as soon as a request of it is worth more.
+    A session keeps the strong tier; the light one it leaves as soon as a request of it is worth more. Where sessions
+    alone would spend more than the budget, those of the lowest rank (0 to 1, the session's own) have to leave.
     """
     if len(able) == 1:
         return TierChosen(next(iter(able)), "capability")
     if budget in (0.0, 1.0):
         return TierChosen("strong" if budget else "light", "budget")
     if session_tier == "strong":
-        return TierChosen("strong", "session")
+        return TierChosen("strong", "session") if 1.0 + session_rank >= theta else TierChosen("light", "budget")
     # Without an estimate all requests are alike: θ then swings around this value and spends the budget evenly.
     gain = FIRST_THETA if estimate.gain is None else estimate.gain
     if gain >= theta:

@@ -16,31 +16,18 @@ from billing.store.scratch import scratch
 from chassis.bus import ask, connect
 from contracts import cloudevents
 from contracts.billing import READ_RECEIPT, ReadReceipt, Receipt
-from contracts.gateway import REQUEST_SETTLED, RequestSettled, RouteTaken
+from contracts.gateway import REQUEST_SETTLED, RequestSettled
 from contracts.outcomes import Outcome
 from contracts.quota import Granted
-from contracts.router import Route
 from devstack.pytest_plugin import FreshDatabase
 from devstack.repository import ROOT
+from tests.routes import a_route_taken
 from tests.service.billing.billing_process import Billing, a_settlement, settle
 from tests.service.billing.books import Books, books
 from tests.service.quota.quota_process import quota_here, reserve
 from tests.unit.billing.test_ledger_guide import run
 
-ROUTE = RouteTaken(
-    route=Route(
-        profiles_version=7,
-        request_class="code",
-        tier="strong",
-        rule="difficulty",
-        placement="affinity",
-        candidates=3,
-        considered=5,
-    ),
-    target=2,
-    of=3,
-    hedges=1,
-)
+ROUTE = a_route_taken()
 OTHER = ROUTE.model_copy(update={"target": None, "hedges": 0})
 
 

@@ -17,29 +17,16 @@ import uuid_utils
 from chassis import bus
 from contracts.billing import READ_RECEIPT, NoReceipt, ReadReceipt, Receipt
 from contracts.failures import Failure
-from contracts.gateway import RequestSettled, RouteTaken, Timings, TokenUsage, WindowAfter
+from contracts.gateway import RequestSettled, Timings, TokenUsage, WindowAfter
 from contracts.outcomes import Outcome
-from contracts.router import Route
 from devstack.provider import Provider
 from devstack.pytest_plugin import FreshDatabase
 from gateway.auth import INFERENCE
+from tests.routes import a_route_taken
 from tests.service.gateway.chat_house import Answer, House, house, target
 
 NOW = datetime(2026, 11, 22, 12, 0, 1, tzinfo=UTC)
-ROUTE = RouteTaken(
-    route=Route(
-        profiles_version=7,
-        request_class="code",
-        tier="strong",
-        rule="difficulty",
-        placement="affinity",
-        candidates=3,
-        considered=5,
-    ),
-    target=2,
-    of=3,
-    hedges=1,
-)
+ROUTE = a_route_taken()
 SHOWN = {
     "profiles_version": 7,
     "class": "code",

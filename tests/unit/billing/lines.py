@@ -6,9 +6,8 @@ from uuid import UUID
 
 from billing.domain.chain import Head, append
 from billing.domain.lines import Entry, Posted, Settlement, settlement_entry
-from contracts.gateway import RequestSettled, RouteTaken, Timings, TokenUsage
+from contracts.gateway import RequestSettled, Timings, TokenUsage
 from contracts.outcomes import Outcome
-from contracts.router import Route
 
 ANNA = UUID(int=1)
 NOON = datetime(2026, 2, 28, 12, 30, 59, 999_999, tzinfo=UTC)
@@ -41,19 +40,6 @@ def a_settlement(sequence: int = 7, outcome: Outcome = Outcome.COMPLETED, **give
         trace_id="0af7651916cd43dd8448eb211c80319c",
     )
     return Settlement(settled.model_copy(update=given), sequence)
-
-
-def a_route(target: int | None = 1, *, hedges: int = 0) -> RouteTaken:
-    route = Route(
-        profiles_version=7,
-        request_class="code",
-        tier="strong",
-        rule="difficulty",
-        placement="affinity",
-        candidates=3,
-        considered=5,
-    )
-    return RouteTaken(route=route, target=target, of=3, hedges=hedges)
 
 
 def an_entry(sequence: int = 7, outcome: Outcome = Outcome.COMPLETED, **given: object) -> Entry:

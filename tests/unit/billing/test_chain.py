@@ -13,7 +13,8 @@ from billing.domain.chain import GENESIS, Head, append, canonical_fields, canoni
 from billing.domain.lines import Entry, Line, Posted, settlement_entry, settlement_of
 from contracts.gateway import Cost, Timings, WindowAfter
 from contracts.outcomes import Outcome
-from tests.unit.billing.lines import NOON, TODAY, a_route, a_settlement, an_entry, posted
+from tests.routes import a_route_taken
+from tests.unit.billing.lines import NOON, TODAY, a_settlement, an_entry, posted
 
 GOLDEN = (
     '{"account_id":"00000000-0000-0000-0000-000000000001","admitted_ms":"1.500","alias_asked":"smart-route-ultra",'
@@ -57,13 +58,13 @@ def test_what_is_stored_is_what_was_hashed_and_the_hash() -> None:
 
 
 def test_a_route_stands_beside_what_was_hashed_and_changes_no_byte_of_it() -> None:
-    entry = an_entry(route=a_route())
+    entry = an_entry(route=a_route_taken())
     (link,), head = append(Head(), [entry], recorded_at=NOON, posted_on=TODAY)
     (bare,), same = append(Head(), [an_entry()], recorded_at=NOON, posted_on=TODAY)
     assert (link.canonical, head) == (bare.canonical, same)
-    stored = document(link, a_route())
+    stored = document(link, a_route_taken())
     assert stored.startswith(link.canonical[:-1].decode() + ",")
-    route = a_route().model_dump(mode="json")
+    route = a_route_taken().model_dump(mode="json")
     assert json.loads(stored) == {**canonical_fields(link.line), "hash": link.line.hash, "route": route}
 
 
@@ -120,7 +121,7 @@ def test_a_settlement_can_be_read_back_from_its_line(outcome: Outcome) -> None:
         cost=Cost(amount=Decimal("0.0000000001"), currency="USD"),
         monthly=WindowAfter(limit=None, used=3, remaining=None, resets_at=NOON),
         settled_by="quota-1",
-        route=a_route(2, hedges=1),
+        route=a_route_taken(),
     )
     (link,), _ = append(Head(), [settlement_entry(settlement)], recorded_at=NOON, posted_on=TODAY)
     assert settlement_of(Posted(1, link.line, settlement.settled.route)) == settlement

@@ -16,7 +16,8 @@ from billing.domain.closes import Close, Group, LinesDigest, close_of
 from billing.domain.lines import Line, Posted
 from contracts.gateway import Cost
 from devstack.repository import ROOT
-from tests.unit.billing.lines import NOON, TODAY, a_route, an_entry, posted
+from tests.routes import a_route_taken
+from tests.unit.billing.lines import NOON, TODAY, an_entry, posted
 
 PROGRAMS = dict(
     re.findall(r"```python\n(?=# (\w+)\.py)(.*?)```", (ROOT / "docs/ledger.md").read_text("utf-8"), re.DOTALL)
@@ -46,7 +47,7 @@ def test_the_check_of_lines_accepts_what_billing_prints(tmp_path: Path) -> None:
 
 def test_the_check_of_lines_accepts_lines_with_routes_as_they_are_printed_with_and_without_them(tmp_path: Path) -> None:
     bare = some_lines()
-    lines = [*bare[:2], *(replace(line, route=a_route()) for line in bare[2:])]
+    lines = [*bare[:2], *(replace(line, route=a_route_taken()) for line in bare[2:])]
     assert listings.ledger_json(lines) == listings.ledger_json(bare), "copies of the program would refuse these"
     shown = listings.ledger_json(lines, with_routes=True)
     assert shown.count('"rule": "difficulty"') == 3

@@ -15,7 +15,8 @@ from billing.domain.subscriptions import Grant, Standing, Subscription
 from billing.store import Conflict
 from contracts.gateway import Cost
 from contracts.outcomes import Outcome
-from tests.unit.billing.lines import ANNA, NOON, a_route, a_settlement, an_entry, posted
+from tests.routes import a_route_taken
+from tests.unit.billing.lines import ANNA, NOON, a_settlement, an_entry, posted
 
 
 def a_line(number: int, *, outcome: Outcome = Outcome.COMPLETED, **given: object) -> Posted:
@@ -73,11 +74,11 @@ def test_json_and_csv_hold_every_field_in_its_canonical_form() -> None:
 
 
 def test_routes_are_shown_to_those_who_ask_for_them_beside_all_that_is_hashed() -> None:
-    lines = [replace(a_line(7), route=a_route(None)), a_line(8)]
+    lines = [replace(a_line(7), route=a_route_taken(None)), a_line(8)]
     as_json = json.loads(listings.ledger_json(lines, with_routes=True))
     as_csv = list(csv.DictReader(io.StringIO(listings.ledger_csv(lines, with_routes=True))))
     header, *rows, _ = listings.ledger_table(lines, with_routes=True).splitlines()
-    told = a_route(None).model_dump(mode="json")
+    told = a_route_taken(None).model_dump(mode="json")
     assert [each["route"] for each in as_json] == [told, None]
     assert (json.loads(as_csv[0]["route"]), as_csv[1]["route"]) == (told, "")
     assert list(as_json[0]) == list(as_csv[0]) == [*listings.LEDGER_FIELDS, "route"]

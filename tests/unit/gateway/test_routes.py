@@ -9,16 +9,8 @@ from gateway.errors import ContextTooLong, RequestInvalid, ServiceUnavailable
 from gateway.routes import no_way, spelled_route, taken
 from gateway.wire.chat.decode import from_chat_request
 from gateway.wire.responses.decode import from_responses_request
+from tests.routes import ROUTE
 
-ROUTE = Route(
-    profiles_version=7,
-    request_class="code",
-    tier="strong",
-    rule="difficulty",
-    placement="affinity",
-    candidates=3,
-    considered=5,
-)
 CHAT = from_chat_request(json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}).encode())
 NEWER = from_chat_request(
     json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 9}).encode()

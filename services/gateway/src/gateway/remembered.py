@@ -14,7 +14,7 @@ MOST_TURNS = 20_000
 # Sizes of input and output together, in tokens: up to which a plan for one request is one for another.
 SIZES = (2_000, 16_000, 64_000)
 
-_Key = tuple[str, str, frozenset[str], bool, int]
+_Key = tuple[str, str, frozenset[str], bool, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _key(ask: Choose) -> _Key:
     features = ask.features
     tokens = _tokens(ask)
     size = sum(tokens > limit for limit in SIZES)
-    return ask.plan, ask.alias, frozenset(features.needs), features.is_reasoning, size
+    return ask.plan, ask.alias, frozenset(features.needs), features.is_reasoning, ask.is_stream, size
 
 
 def _tokens(ask: Choose) -> int:

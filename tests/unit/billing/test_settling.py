@@ -63,7 +63,7 @@ def deliveries() -> Iterator[list[list[Settlement]]]:
     """Every order of up to three settlements with every outcome, each also doubled, in every cut into batches."""
     for outcomes in product(OUTCOMES, repeat=3):
         settlements = [
-            a_settlement(number, outcome, settled_by=f"gateway-{number}", route=a_route(number))
+            a_settlement(number, outcome, settled_by=f"gateway-{number}", route=a_route_taken(number))
             for number, outcome in enumerate(outcomes, 1)
         ]
         for count in (2, 3):
@@ -88,7 +88,7 @@ def test_every_order_of_every_settlement_leads_to_the_same_end() -> None:
         assert books.used == [first.prompts, first.tokens.input, first.tokens.output]
         assert books.kept == {sequence: told[sequence] for sequence in told if sequence != 1}
         live = live_settlement(books.lines)
-        assert (live.entry.settled_by, live.route) == ("gateway-1", a_route(1))
+        assert (live.entry.settled_by, live.route) == ("gateway-1", a_route_taken(1))
         assert [posted.entry.revision for posted in books.lines] == list(range(len(books.lines)))
         seen += 1
     assert seen == 8 * (6 * 4 + 24 * 8)
@@ -109,14 +109,14 @@ def test_a_reversal_names_the_line_it_takes_back_and_says_why() -> None:
 
 def test_a_line_that_puts_another_one_right_has_no_route_and_one_that_nobody_told_has_none_either() -> None:
     books = Books()
-    books.deliver([a_settlement(9, route=a_route(3))])
-    books.deliver([a_settlement(9, route=a_route(3)), a_settlement(8, Outcome.EXPIRED)])
+    books.deliver([a_settlement(9, route=a_route_taken(3))])
+    books.deliver([a_settlement(9, route=a_route_taken(3)), a_settlement(8, Outcome.EXPIRED)])
     assert [(posted.entry.kind, posted.route) for posted in books.lines] == [
-        ("settlement", a_route(3)),
+        ("settlement", a_route_taken(3)),
         ("reversal", None),
         ("settlement", None),
     ]
-    books.deliver([a_settlement(9, route=a_route(1))])
+    books.deliver([a_settlement(9, route=a_route_taken(1))])
     assert live_settlement(books.lines).route is None, "a later settlement explained the line of an earlier one"
 
 

@@ -13,6 +13,7 @@ from billing.domain.lines import Kind, Posted, Settlement, prompts_of
 from billing.domain.routes import Routes, route_beside, routes_of
 from billing.domain.settling import Decided, decide, live_settlement
 from contracts.outcomes import Outcome
+from tests.routes import a_route_taken
 from tests.unit.billing.lines import ANNA, NOON, TODAY, a_settlement
 
 REQUEST = UUID(int=100)

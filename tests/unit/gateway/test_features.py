@@ -100,7 +100,7 @@ def test_the_estimate_is_of_what_the_user_said_last_and_of_nothing_else() -> Non
 
 
 def test_a_text_is_scored_once_and_the_oldest_scores_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "MAX_SCORES", 2)
+    monkeypatch.setattr(features, "MOST_KNOWN", 2)
     scorer = Counting()
     reading = Reader(scorer, SEALING)
     scores = [

@@ -18,7 +18,7 @@ from gateway.wire.lane import Brief, ClientRequest
 BYTES_PER_TOKEN = 3
 LONG_CONTEXT_TOKENS = 16_000
 # An agent asks with the same words of its user dozens of times.
-MAX_SCORES = 10_000
+MOST_KNOWN = 10_000
 
 
 class Scorer(Protocol):
@@ -49,12 +49,23 @@ class Reading:
     may_leave_state: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What is known of a text."""
+
+    difficulty: float | None
+    kind: RequestClass
+
+
+_NO_TEXT = _Judged(None, "unknown")
+
+
 class Reader:
     """Reads requests. `sealing` knows which target a state came from, and makes keys that tell nothing."""
 
     def __init__(self, scorer: Scorer, sealing: Sealing, *, kind_of: KindOf = scoring.kind_of) -> None:
         self._scorer = scorer
-        self._scores: OrderedDict[bytes, float] = OrderedDict()
+        self._known: OrderedDict[bytes, _Judged] = OrderedDict()
         self._sealing = sealing
         self._kind_of = kind_of
 
@@ -74,32 +85,24 @@ class Reader:
 
     def _features(self, brief: Brief) -> Features:
         tokens = -(-brief.input_bytes // BYTES_PER_TOKEN)
+        judged = self._judged(brief.user_text) if brief.user_text else _NO_TEXT
         return Features(
-            request_class=self._class_of(brief, tokens),
-            difficulty=self._score_of(brief.user_text) if brief.user_text else None,
+            request_class=_class_of(brief, tokens, judged.kind),
+            difficulty=judged.difficulty,
             input_tokens=tokens,
             output_tokens=brief.output_tokens,
             needs=brief.needs,
             is_reasoning=brief.is_reasoning,
         )
 
-    def _score_of(self, text: str) -> float:
+    def _judged(self, text: str) -> "_Judged":
         """Kept by a digest: no text stays in memory."""
         key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        score = self._scores.pop(key, None)
-        self._scores[key] = score = self._scorer.score(text) if score is None else score
-        if len(self._scores) > MAX_SCORES:
-            self._scores.popitem(last=False)
-        return score
-
-    def _class_of(self, brief: Brief, tokens: int) -> RequestClass:
-        if brief.may_call:
-            return "tools"
-        if "images" in brief.needs:
-            return "images"
-        if tokens > LONG_CONTEXT_TOKENS:
-            return "long_context"
-        return self._kind_of(brief.user_text) if brief.user_text else "unknown"
+        known = self._known.pop(key, None)
+        self._known[key] = known = known or _Judged(self._scorer.score(text), self._kind_of(text))
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+        return known
 
     def _target_of(self, account_id: UUID, sealed: Sequence[str]) -> str | None:
         """Whose state the request carries: the newest that can be read counts."""
@@ -112,6 +115,14 @@ class Reader:
         if named:
             return self._sealing.pseudonym(account_id, b"named " + named.encode("utf-8", "surrogatepass"))
         return self._sealing.pseudonym(account_id, b"opened " + request.brief.opening)
+
+
+def _class_of(brief: Brief, tokens: int, kind: RequestClass) -> RequestClass:
+    if brief.may_call:
+        return "tools"
+    if "images" in brief.needs:
+        return "images"
+    return "long_context" if tokens > LONG_CONTEXT_TOKENS else kind
 
 
 def reader(sealing: Sealing) -> Reader:

@@ -6,7 +6,7 @@ import nats
 import psycopg
 import pytest
 
-from contracts.streams import STREAMS
+from contracts.streams import BUCKETS, STREAMS
 from devstack.database import SERVICES_WITH_TABLES, Database
 from devstack.nats import RunningNats
 from devstack.pytest_plugin import FreshDatabase
@@ -19,7 +19,7 @@ async def test_the_bus_has_every_stream_of_the_contracts(nats_url: str) -> None:
         found = {stream.config.name for stream in await client.jetstream().streams_info()}
     finally:
         await client.close()
-    assert found == {stream.name for stream in STREAMS}
+    assert found == {stream.name for stream in STREAMS} | {f"KV_{bucket.name}" for bucket in BUCKETS}
 
 
 async def test_an_outage_of_the_bus_can_be_played_and_keeps_its_address(nats_server: RunningNats) -> None:

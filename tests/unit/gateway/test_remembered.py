@@ -146,3 +146,17 @@ def test_who_served_a_turn_last_is_known_and_the_oldest_are_forgotten() -> None:
     served.note(third, "c")
     assert [served.target_of(turn) for turn in (first, second, third)] == ["b", None, "c"]
     assert len(served) == 2
+
+
+def test_a_plan_for_streams_serves_whole_answers_too_without_its_times() -> None:
+    plans = Plans()
+    timed = chosen("a", "b").model_copy(update={"first_byte_seconds": (3.0, 4.0), "hedge_after_seconds": 1.5})
+    plans.keep(ask(), timed)
+    whole = ask().model_copy(update={"is_stream": False})
+    found, same = plans.find(whole), plans.find(ask())
+    assert found is not None
+    assert same is not None
+    assert (found.candidates, found.first_byte_seconds, found.hedge_after_seconds) == (timed.candidates, (), None)
+    assert same.hedge_after_seconds == 1.5
+    plans.keep(whole, chosen("c"))
+    assert plans.find(whole) != found

@@ -52,8 +52,15 @@ class Plans:
         """
         if ask.lock != "none":
             return self._pinned(ask)
-        kept = self._fresh(_key(ask))
+        kept = self._fresh(_key(ask)) or self._of_other_times(ask)
         return _marked(_only(kept, lambda candidate: _fits(candidate, ask))) if kept is not None else None
+
+    def _of_other_times(self, ask: Choose) -> Chosen | None:
+        """The same for answers that are streamed when this one is not, or the other way round: without its times."""
+        kept = self._fresh(_key(ask.model_copy(update={"is_stream": not ask.is_stream})))
+        if kept is None:
+            return None
+        return kept.model_copy(update={"first_byte_seconds": (), "hedge_after_seconds": None})
 
     def _pinned(self, ask: Choose) -> Chosen | None:
         if ask.served_by is None:

@@ -36,6 +36,12 @@ def test_the_envelope_has_what_cloud_events_require_and_no_nulls() -> None:
     assert None not in [value for key, value in said.items() if key != "data"]
 
 
+def test_the_payload_is_in_its_envelope_as_it_is_alone() -> None:
+    said = wrapped(subject="s", traceparent="00-x")
+    assert json.loads(said)["data"] == json.loads(OPENED.model_dump_json())
+    assert said.endswith(b'"data":' + OPENED.model_dump_json().encode() + b"}")
+
+
 def test_an_optional_value_of_the_payload_stays_in_it_as_null() -> None:
     assert json.loads(wrapped())["data"]["plan"] is None
 

@@ -29,6 +29,10 @@ class CloudEvent(Message):
     data: dict[str, Any]
 
 
+# `data` is the last member of the envelope.
+_EMPTY = "{}}"
+
+
 def wrap(
     event: Event[PayloadT],
     payload: PayloadT,
@@ -39,19 +43,17 @@ def wrap(
     traceparent: str | None = None,
 ) -> bytes:
     """The event as bytes for the bus. `source` names the sender (`/smartroute/gateway/<instance>`)."""
-    return (
-        CloudEvent(
-            id=event_id,
-            source=source,
-            type=event.subject,
-            time=datetime.now(UTC),
-            subject=subject,
-            traceparent=traceparent,
-            data=payload.model_dump(mode="json"),
-        )
-        .model_dump_json(exclude_none=True)
-        .encode()
-    )
+    envelope = CloudEvent(
+        id=event_id,
+        source=source,
+        type=event.subject,
+        time=datetime.now(UTC),
+        subject=subject,
+        traceparent=traceparent,
+        data={},
+    ).model_dump_json(exclude_none=True)
+    # The payload is written once, into the place of the empty object at the end: every settlement goes this way.
+    return f"{envelope.removesuffix(_EMPTY)}{payload.model_dump_json()}}}".encode()
 
 
 def unwrap(event: Event[PayloadT], raw: bytes) -> tuple[CloudEvent, PayloadT]:

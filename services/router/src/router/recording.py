@@ -137,8 +137,9 @@ def decision_of(decided: Decided, at: datetime, *, instance: str) -> Decision:
 def _seen(decided: Decided) -> Sequence[TargetSeen]:
     question, verdict = decided.question, decided.verdict
     profile, targets = question.profile, question.targets
+    # Not checked again: all of it is ours, and there are several in every record.
     return tuple(
-        TargetSeen(
+        TargetSeen.model_construct(
             target=name,
             tiers=profile.tiers_of(name),
             latency_seconds=seen.latency_seconds,

@@ -69,8 +69,9 @@ class Peak:
 class Quantiles:
     """Median and 95th percentile of a stream of positive values, by stochastic approximation of their logarithms.
 
-    One step moves an estimate by at most 5 %, so single outliers do not; a lasting change is followed within some
-    fifty values (Robbins and Monro, "A Stochastic Approximation Method", 1951).
+    One step moves an estimate by at most 10 %, so single outliers do not. The median follows a lasting change within
+    some twenty values, the percentile likewise upwards, and downwards within some hundreds (Robbins and Monro, "A
+    Stochastic Approximation Method", 1951).
     """
 
     median: float
@@ -80,7 +81,7 @@ class Quantiles:
     def add(self, value: float) -> None:
         """Take one value into account."""
         # Large steps at first: a guess must not be believed for longer than the data.
-        step = max(0.05, 0.5 / (1.0 + self.count / 8.0))
+        step = max(0.1, 0.5 / (1.0 + self.count / 8.0))
         self.count += 1
         self.median *= math.exp(step * (0.5 if value > self.median else -0.5))
         self.p95 *= math.exp(step * (0.95 if value > self.p95 else -0.05))

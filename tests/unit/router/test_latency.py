@@ -1,5 +1,6 @@
 """What is expected of a target's first byte, from the answers that it gave and those that it owes."""
 
+import math
 import random
 
 import pytest
@@ -62,8 +63,9 @@ def test_a_slow_target_without_news_is_believed_ordinary_again_and_a_quick_one_s
 def test_the_quantiles_find_a_distribution_that_nobody_guessed(median: float, spread: float, seed: int) -> None:
     known = times(median=median, spread=spread, count=3_000, seed=seed).known(0)
     assert known is not None
-    assert known.median == pytest.approx(median, rel=0.4)
-    assert known.p95 == pytest.approx(median * 2.718281828 ** (1.645 * spread), rel=0.45)
+    # Some five standard deviations of the estimates, which go on moving: a tenth of their value or two.
+    assert abs(math.log(known.median / median)) <= 0.6
+    assert abs(math.log(known.p95 / median) - 1.645 * spread) <= 0.75
     assert known.p95 >= known.median
 
 

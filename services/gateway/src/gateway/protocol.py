@@ -15,6 +15,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.errors import GatewayError, HeadersTooLarge, RequestInvalid, RequestTimedOut
 from gateway.http import error_body
 
+# How long a refused client may go on sending before its connection is dropped.
+LINGER_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderLimits:
@@ -35,6 +38,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _is_in_headers = True
     _received_bytes = 0
     _received_count = 0
+    _is_refused = False
 
     def connection_made(self, transport: Any) -> None:  # uvicorn narrows asyncio's type, too
         super().connection_made(transport)
@@ -45,6 +49,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         was_in_headers = self._is_in_headers
         super().data_received(data)
         if not self._is_in_headers:
@@ -90,12 +96,21 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(RequestTimedOut(self.limits.timeout_seconds))
 
     def _refuse(self, error: GatewayError) -> None:
-        """Answer and close; only close while an earlier response is still being sent on this connection."""
-        if self.transport.is_closing():
+        """Answer and close; only close while an earlier response is still being sent on this connection.
+
+        Closed at once, with something unread, the connection would be reset, and the answer could be lost with it: our
+        side is closed, and what still comes is thrown away for a moment (RFC 9112 §9.6).
+        """
+        if self.transport.is_closing() or self._is_refused:
             return
+        self._is_refused = True
+        self._forget_deadline()
         if self.cycle is None or self.cycle.response_complete:
             self.transport.write(_response(error))
-        self.transport.close()
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
 
 
 def guarded(limits: HeaderLimits) -> type[asyncio.Protocol]:

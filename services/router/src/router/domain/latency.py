@@ -81,10 +81,11 @@ class Quantiles:
     def add(self, value: float) -> None:
         """Take one value into account."""
         # Large steps at first: a guess must not be believed for longer than the data.
-        step = max(0.1, 0.5 / (1.0 + self.count / 8.0))
+        first = 0.5 / (1.0 + self.count / 8.0)
         self.count += 1
-        self.median *= math.exp(step * (0.5 if value > self.median else -0.5))
-        self.p95 *= math.exp(step * (0.95 if value > self.p95 else -0.05))
+        self.median *= math.exp(max(first, 0.05) * (0.5 if value > self.median else -0.5))
+        # Downwards a step is a twentieth of one upwards: larger ones, or a slow hour would be remembered for a day.
+        self.p95 *= math.exp(max(first, 0.1) * (0.95 if value > self.p95 else -0.05))
         if self.p95 < self.median:
             self.p95 = self.median
 

@@ -114,6 +114,7 @@ async def raw(process: Process, request: bytes, *, until: bytes | None = None) -
         (b"GET /v1/models HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 40_000, 431),
         (b"GET /v1/models HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 300, 431),
         (b"GET /v1/" + b"y" * 40_000, 431),
+        (b"GET /v1/" + b"y" * 4_000_000, 431),
         (b"GET /v1/models HTTP/1.1\r\nhost: a\r\n", 408),
         (b"", 408),
     ],

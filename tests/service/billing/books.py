@@ -133,7 +133,7 @@ async def books(database: Database, nats_url: str, *, durable: Durable = BILLING
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         connection = await stack.enter_async_context(connect(nats_url, name="test", instance="test"))
-        await stack.enter_async_context(quota_here(database, nats_url))
+        await stack.enter_async_context(quota_here(database, nats_url, deadline_seconds=9))
         record = record_settlements(store.ledger)
         await stack.enter_async_context(bus.consume(connection, REQUEST_SETTLED, durable, record))
         yield Books(Billing(database, nats_url), connection, store)

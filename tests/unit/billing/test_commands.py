@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from billing.__main__ import app
 from billing.commands import arguments
+from chassis import command_arguments
 
 ACCOUNT = str(uuid4())
 NAMED = ("--reason", "why", "--author", "bert")
@@ -41,15 +42,15 @@ def test_an_argument_that_cannot_be_is_refused(
 
 
 def test_moments_are_utc_unless_they_say_otherwise() -> None:
-    assert arguments.moment("2026-12-01") == datetime(2026, 12, 1, tzinfo=UTC)
-    assert arguments.moment("2026-12-01T08:30") == datetime(2026, 12, 1, 8, 30, tzinfo=UTC)
-    assert arguments.moment("2026-12-01T00:30+02:00") == datetime(2026, 11, 30, 22, 30, tzinfo=UTC)
-    assert arguments.moment("2026-12-01T00:30+02:00").tzinfo is UTC
+    assert command_arguments.moment("2026-12-01") == datetime(2026, 12, 1, tzinfo=UTC)
+    assert command_arguments.moment("2026-12-01T08:30") == datetime(2026, 12, 1, 8, 30, tzinfo=UTC)
+    assert command_arguments.moment("2026-12-01T00:30+02:00") == datetime(2026, 11, 30, 22, 30, tzinfo=UTC)
+    assert command_arguments.moment("2026-12-01T00:30+02:00").tzinfo is UTC
 
 
 def test_days_months_lines_and_requests_are_read() -> None:
     request = uuid4()
-    assert arguments.day("2028-02-29") == date(2028, 2, 29)
+    assert command_arguments.day("2028-02-29") == date(2028, 2, 29)
     assert arguments.month("2028-02") == date(2028, 2, 1)
     assert arguments.line_or_request("4711") == 4711
     assert arguments.line_or_request(str(request)) == request

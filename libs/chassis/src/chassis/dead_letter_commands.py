@@ -13,12 +13,12 @@ from typing import Annotated
 import typer
 
 from chassis.bus import Bus, DeadLetter, Receiver, StillPoison, dead_letter, dead_letters, discard, handle_again
+from chassis.command_arguments import AsJson
 
 Opened = Callable[[], AbstractAsyncContextManager[tuple[Bus, Sequence[Receiver]]]]
 """Opens the bus and what a service handles its letters with."""
 
 Place = Annotated[int, typer.Argument(help="The letter's place, as `list` prints it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OfDurable = Annotated[str, typer.Option("--durable", help="Only letters of this durable.")]
 
 

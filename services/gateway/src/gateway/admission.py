@@ -197,14 +197,15 @@ class Desk:
     async def _answer(self, asking: _Asking) -> Chosen | Unroutable | None:
         """The router's, or when it is late or away and there is an earlier one to go by, that. A late one is kept."""
         ask, task = asking.ask, asking.task
-        kept = None if task.done() else self._last_plans.find(ask)
-        if kept is not None:
+        if not task.done():
             left = asking.patient_until - asyncio.get_running_loop().time()
             await asyncio.wait([task], timeout=max(left, 0.0))
-        if kept is None or task.done():
+        # An earlier plan is looked for only when it is needed: the router nearly always answers in time.
+        kept = None if task.done() else self._last_plans.find(ask)
+        if kept is None:
             reply = await task
-            kept = kept or self._last_plans.find(ask)
-            if reply is not None or kept is None:
+            kept = self._last_plans.find(ask) if reply is None else None
+            if kept is None:
                 return reply
         else:
             self._let_go(asking)

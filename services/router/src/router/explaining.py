@@ -11,7 +11,7 @@ from uuid import UUID
 from contracts.decisions import Exclusion
 from contracts.router import Need, Tier
 from router.domain import costs, latency, tiers
-from router.domain.deciding import Question, Seen, Verdict, decide, has_rate
+from router.domain.deciding import Question, Seen, Verdict, decide, has_rate, priced
 from router.sentences import excluded_words, facts_of, listed, placement_sentence, rule_sentence
 
 # Requests of which it is said how they share out.
@@ -100,27 +100,23 @@ def _target(name: str, question: Question, verdict: Verdict) -> TargetExplained:
 def _terms(name: str, question: Question, verdict: Verdict) -> Terms:
     """The formula of costs, one factor at a time; what is left of the cost is the jitter."""
     seen, target, profile = question.seen[name], question.targets[name], question.profile
-    prices = {
-        other: costs.price_of(question.features, question.targets[other].per_token)
-        for other in profile.tier(profile.tier_of(name))
-        if other in verdict.costs
-    }
-    known = [price for price in prices.values() if price is not None]
+    prices, lowest = priced(question, {other: question.targets[other] for other in verdict.costs})
 
-    def factor(*, waiting: int = 0, in_flight: int = 0, success: float = 1.0, price: float | None = None) -> float:
-        return costs.cost(
+    def strain(*, waiting: int = 0, in_flight: int = 0) -> float:
+        capacity = target.capacity or costs.DEFAULT_CAPACITY
+        return costs.strain(waiting=waiting, in_flight=in_flight, capacity=capacity)
+
+    def worth(*, success: float = 1.0, price: float | None = None) -> float:
+        return costs.worth(
             latency_seconds=1.0,
-            waiting=waiting,
-            in_flight=in_flight,
-            capacity=target.capacity or costs.DEFAULT_CAPACITY,
             success=success,
             price=price,
-            lowest_price=min(known) if known and len(known) == len(prices) else None,
+            lowest_price=lowest[profile.tier_of(name)],
             price_weight=profile.price_weight,
         )
 
-    waiting, load = factor(waiting=seen.waiting), factor(in_flight=seen.in_flight)
-    failures, price = factor(success=seen.success), factor(price=prices.get(name))
+    waiting, load = strain(waiting=seen.waiting), strain(in_flight=seen.in_flight)
+    failures, price = worth(success=seen.success), worth(price=prices[name])
     exact = seen.latency_seconds * waiting * load * failures * price
     return Terms(seen.latency_seconds, waiting, load, failures, price, verdict.costs[name] / exact)
 

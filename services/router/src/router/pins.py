@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from contracts.decisions import KnownPin
+from contracts.router import Tier
+from router.domain.tiers import IDLE_SECONDS
+from router.profiles import Profile
 
 MOST = 100_000
 # As many as fit into one message of the bus (1 MiB).
@@ -22,6 +25,13 @@ class Pin:
 
     target: str
     at: float
+
+
+def session_tier(pin: Pin | None, profile: Profile, *, now: float) -> Tier | None:
+    """The tier that a session is in, until it was idle for long."""
+    if pin is None or now - pin.at > IDLE_SECONDS:
+        return None
+    return profile.session_tier_of(pin.target)
 
 
 class Pins:

@@ -18,7 +18,7 @@ from router.domain import tiers
 from router.domain.deciding import Question, Seen, Verdict, decide
 from router.domain.latency import GUESSED_MEDIAN_SECONDS
 from router.domain.tiers import UNKNOWN, Estimate
-from router.pins import Pin, Pins
+from router.pins import Pin, Pins, session_tier
 from router.profiles import Profile, Profiles, Target
 
 
@@ -117,8 +117,7 @@ class Replay:
 def _session_tier(decision: Decision, profile: Profile, pin: Pin | None) -> Tier | None:
     """The tier that the session is in by the new decisions, else what its recorded target says of it."""
     if pin is not None:
-        is_idle = decision.decided_at.timestamp() - pin.at > tiers.IDLE_SECONDS
-        return None if is_idle else profile.session_tier_of(pin.target)
+        return session_tier(pin, profile, now=decision.decided_at.timestamp())
     if decision.session_tier is None or decision.pinned is None:
         return None
     return profile.session_tier_of(decision.pinned)

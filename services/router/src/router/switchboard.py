@@ -19,7 +19,7 @@ from router.domain.latency import bucket_of, is_reasoning_bucket
 from router.domain.outcomes import Cell, Count
 from router.domain.tiers import Estimate
 from router.fleet import Change, Fleet
-from router.pins import Pin, Pins
+from router.pins import Pins, session_tier
 from router.profiles import Profile
 from router.store import Configuration
 
@@ -196,7 +196,7 @@ class Switchboard:
             estimate=self._estimate(ask, profile),
             lock=ask.lock,
             session=ask.session,
-            session_tier=_session_tier(pin, profile, now),
+            session_tier=session_tier(pin, profile, now=now),
             pinned=ask.served_by or (pin.target if pin is not None else None),
             is_stream=ask.is_stream,
             may_leave_state=ask.may_leave_state,
@@ -249,13 +249,6 @@ class Switchboard:
         # A target that fails is slow by its own times, too: what is ordinary is what the next one takes.
         p95 = min(self._fleet.p95(name, bucket) for name in verdict.order[:2])
         return max(LEAST_HEDGE_SECONDS, HEDGE_P95_FACTOR * p95)
-
-
-def _session_tier(pin: Pin | None, profile: Profile, now: float) -> Tier | None:
-    """The tier that a session is in, until it was idle for long."""
-    if pin is None or now - pin.at > tiers.IDLE_SECONDS:
-        return None
-    return profile.session_tier_of(pin.target)
 
 
 def _unroutable(question: Question, verdict: Verdict) -> Unroutable:

@@ -12,11 +12,11 @@ import typer
 from billing import listings, signing
 from billing.app import opened_store
 from billing.closing import close_days
-from billing.commands.arguments import AsJson, day
 from billing.domain.closes import Close
 from billing.errors import CannotClose
 from billing.settings import Settings
 from billing.store import Closes
+from chassis.command_arguments import AsJson, day
 
 keys = typer.Typer(no_args_is_help=True, help="The key that signs daily closes.")
 

@@ -12,11 +12,12 @@ import typer
 
 from billing import listings
 from billing.app import opened_store
-from billing.commands.arguments import AsJson, Limit, day, line_or_request
+from billing.commands.arguments import Limit, line_or_request
 from billing.domain.corrections import Decision, Differences, correction, credit_note
 from billing.domain.lines import Entry, Posted
 from billing.settings import Settings
 from billing.store import Conflict, LedgerFilter
+from chassis.command_arguments import AsJson, day
 
 Target = Annotated[
     str, typer.Argument(metavar="LINE_OR_REQUEST", help="A settlement line's number, or its request's id.")

@@ -11,11 +11,12 @@ import typer
 
 from billing import listings
 from billing.app import opened_store
-from billing.commands.arguments import Actor, AsJson, Limit, actor_or_user, day, moment, month
+from billing.commands.arguments import Actor, Limit, actor_or_user, month
 from billing.domain import subscriptions as rules
 from billing.domain.subscriptions import Grant, Span, Standing, Subscription, checked_plan
 from billing.settings import Settings
 from billing.store import Subscriptions
+from chassis.command_arguments import AsJson, day, moment
 from chassis.watched import load
 from contracts.plans import PlanCatalogue
 

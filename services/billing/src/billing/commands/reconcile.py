@@ -13,7 +13,6 @@ import typer
 
 from billing import reports
 from billing.app import connected, opened_store
-from billing.commands.arguments import AsJson, day
 from billing.domain.differences import Report
 from billing.errors import BillingError, NotComparable
 from billing.reconcile import Asked, Rebuilt, compare, known_keys
@@ -22,6 +21,7 @@ from billing.settings import Settings
 from billing.store import SchemaNotReady
 from billing.store.audit import audit
 from chassis.bus import BusError
+from chassis.command_arguments import AsJson, day
 from chassis.database import StoreAway
 
 BY_COMMAND = "command"

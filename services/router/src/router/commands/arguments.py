@@ -1,10 +1,9 @@
-"""What several commands have in common: files, moments in UTC, and how they end when something is wrong."""
+"""What several commands have in common: files, the bus, and how they end when something is wrong."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 
@@ -18,8 +17,6 @@ from router.settings import Settings
 TROUBLE = 2
 # Who asks is waiting; the service itself is more patient.
 CONNECTED_WITHIN_SECONDS = 5.0
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def fail(reason: str, *, code: int = TROUBLE) -> NoReturn:
@@ -59,20 +56,3 @@ async def connected(settings: Settings) -> AsyncIterator[Bus]:
         settings.nats_url, name="router", instance=settings.instance, wait_seconds=CONNECTED_WITHIN_SECONDS
     ) as connection:
         yield connection
-
-
-def moment(text: str) -> datetime:
-    """An ISO 8601 date or date and time; UTC unless it says another offset."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise typer.BadParameter(f"`{text}` is no date or time like 2026-12-01 or 2026-12-01T08:30") from exc
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def day(text: str) -> date:
-    """A day like 2026-12-31."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError as exc:
-        raise typer.BadParameter(f"`{text}` is no day like 2026-12-31") from exc

@@ -10,9 +10,10 @@ from uuid import UUID
 import typer
 
 from chassis.bus import BusError
+from chassis.command_arguments import AsJson, moment
 from contracts.decisions import Decision
 from contracts.streams import DAY_SECONDS, DECISIONS
-from router.commands.arguments import AsJson, connected, fail, moment, remark
+from router.commands.arguments import connected, fail, remark
 from router.history import LATE_SECONDS, History, made_at
 from router.recorded import decision_text, document, newest_table
 from router.settings import Settings

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import typer
 
+from chassis.command_arguments import AsJson
 from contracts.plans import PlanCatalogue
 from contracts.router import Features, Lock, Need, RequestClass, Tier
-from router.commands.arguments import AsJson, fail, read_plans_if_there, read_profiles, remark
+from router.commands.arguments import fail, read_plans_if_there, read_profiles, remark
 from router.domain import tiers
 from router.domain.deciding import Question
 from router.explaining import Explanation, explain, imagined, words

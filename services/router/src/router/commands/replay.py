@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from chassis.bus import BusError
-from router.commands.arguments import AsJson, connected, day, fail, read_profiles, remark
+from chassis.command_arguments import AsJson, day
+from router.commands.arguments import connected, fail, read_profiles, remark
 from router.history import History
 from router.profiles import Profiles
 from router.replayed import Report

@@ -8,8 +8,9 @@ import typer
 
 from chassis import bus
 from chassis.bus import Bus, BusError, PeerUnavailable
+from chassis.command_arguments import AsJson
 from contracts.decisions import TAKE_OVER, Knowledge, TakeOver
-from router.commands.arguments import AsJson, connected, fail
+from router.commands.arguments import connected, fail
 from router.overview import document, overview
 from router.settings import Settings
 

@@ -29,28 +29,6 @@ def worth(
     return found
 
 
-def cost(
-    *,
-    latency_seconds: float,
-    waiting: int,
-    in_flight: int,
-    capacity: int,
-    success: float,
-    price: float | None,
-    lowest_price: float | None,
-    price_weight: float,
-) -> float:
-    """The whole formula."""
-    found = worth(
-        latency_seconds=latency_seconds,
-        success=success,
-        price=price,
-        lowest_price=lowest_price,
-        price_weight=price_weight,
-    )
-    return found * strain(waiting=waiting, in_flight=in_flight, capacity=capacity)
-
-
 def price_of(features: Features, per_token: tuple[float, float] | None) -> float | None:
     """What the request is expected to cost at a target, in the currency of its prices; None when they are not known."""
     if per_token is None:

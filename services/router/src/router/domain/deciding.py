@@ -135,8 +135,7 @@ def has_rate(target: Target, seen: Seen) -> bool:
 def _worths(question: Question, able: Mapping[str, Target]) -> dict[str, float]:
     """What each target is like, without its load. Prices count within a tier: between tiers the budget decides."""
     profile, seen = question.profile, question.seen
-    prices = {name: costs.price_of(question.features, target.per_token) for name, target in able.items()}
-    lowest = {tier: _lowest([prices[name] for name in profile.tier(tier) if name in able]) for tier in _TIERS}
+    prices, lowest = priced(question, able)
     return {
         name: costs.worth(
             latency_seconds=seen[name].latency_seconds,
@@ -147,6 +146,13 @@ def _worths(question: Question, able: Mapping[str, Target]) -> dict[str, float]:
         )
         for name in able
     }
+
+
+def priced(question: Question, able: Mapping[str, Target]) -> tuple[dict[str, float | None], dict[Tier, float | None]]:
+    """What the request is expected to cost at each target, and the lowest price of each tier."""
+    prices = {name: costs.price_of(question.features, target.per_token) for name, target in able.items()}
+    lowest = {tier: _lowest([prices[name] for name in question.profile.tier(tier) if name in able]) for tier in _TIERS}
+    return prices, lowest
 
 
 def _costs(question: Question, able: Mapping[str, Target], worths: Mapping[str, float]) -> dict[str, float]:

@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from contracts.billing import PROMPTS_GRANTED, READ_RECEIPT, SUBSCRIPTION_CHANGED
+from contracts.billing import (
+    PROMPTS_GRANTED,
+    READ_ACTIVITY,
+    READ_RECEIPT,
+    READ_SUBSCRIPTION,
+    REQUEST_UPGRADE,
+    SUBSCRIPTION_CHANGED,
+    TAKE_PAYMENT_NOTICE,
+    WITHDRAW_UPGRADE,
+)
 from contracts.decisions import REQUESTS_ROUTED, TAKE_OVER
 from contracts.endpoint import Event, Rpc, Signal
 from contracts.gateway import ACCOUNT_OPENED, ATTEMPTS_FINISHED, REQUEST_SETTLED, TOKEN_REVOKED
@@ -20,6 +29,11 @@ RPCS: tuple[Rpc[Any, Any], ...] = (
     DESCRIBE,
     TAKE_OVER,
     READ_RECEIPT,
+    READ_ACTIVITY,
+    READ_SUBSCRIPTION,
+    REQUEST_UPGRADE,
+    WITHDRAW_UPGRADE,
+    TAKE_PAYMENT_NOTICE,
 )
 EVENTS: tuple[Event[Any], ...] = (
     REQUEST_SETTLED,

@@ -127,6 +127,7 @@ def test_examples_pass_the_committed_schemas_and_broken_ones_do_not(example: Pat
         "gateway",
         "code",
         "plan",
+        "provider",
         "outcome",
     ):
         if field in body:

@@ -1,4 +1,4 @@
-"""What billing tells (who has which plan since when, extra prompts) and what it is asked: receipts, activity, upgrades."""
+"""What billing tells (plans, extra prompts) and what it is asked: receipts, activity, subscriptions and payments."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal

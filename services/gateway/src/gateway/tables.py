@@ -1,12 +1,24 @@
-"""Accounts, service tokens, what `Idempotency-Key` keeps and stored responses, in the schema `gateway`.
+"""Accounts, service tokens, the portal's users and sessions, what `Idempotency-Key` keeps and stored responses.
 
-No other service reads them.
+All in the schema `gateway`; no other service reads them.
 """
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, CheckConstraint, DateTime, Index, Integer, LargeBinary, MetaData, Text, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -39,7 +51,10 @@ class Account(Table, table=True):
 
 
 class Token(Table, table=True):
-    """A service token, by its SHA-256 digest. While `blocked_at` is null quota still has to hear of a revocation."""
+    """A service token, by its SHA-256 digest. While `blocked_at` is null quota still has to hear of a revocation.
+
+    One with a `session_id` is what the portal's tester uses for a session of its user: not listed, short-lived.
+    """
 
     __tablename__ = "tokens"
     __table_args__ = (
@@ -57,6 +72,78 @@ class Token(Table, table=True):
     revoked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     blocked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     last_used_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    session_id: UUID | None = Field(default=None)
+
+
+class User(Table, table=True):
+    """Who signs in to the portal for an account: by password (argon2id), by an OIDC provider's subject, or by both.
+
+    `email` is kept as it is compared: trimmed and in lower case.
+    """
+
+    __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("oidc_issuer", "oidc_subject"),)
+
+    user_id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="gateway.accounts.account_id", unique=True)
+    email: str = Field(sa_type=Text, unique=True)
+    password_hash: str | None = Field(default=None, sa_type=Text)
+    password_changed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    oidc_issuer: str | None = Field(default=None, sa_type=Text)
+    oidc_subject: str | None = Field(default=None, sa_type=Text)
+    preferred_token_id: UUID | None = Field(default=None)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class Session(Table, table=True):
+    """A user who is signed in with one browser, by the SHA-256 digest of its cookie. Ended means deleted.
+
+    `authenticated_at` is when the user last proved to be the user, for what asks for that again.
+    """
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("sessions_expires_at", "expires_at"),)
+
+    session_id: UUID = Field(primary_key=True)
+    user_id: UUID = Field(foreign_key="gateway.users.user_id", index=True)
+    digest: bytes = Field(sa_type=LargeBinary, unique=True)
+    browser: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))
+    authenticated_at: datetime = Field(sa_type=DateTime(timezone=True))
+    last_seen_at: datetime = Field(sa_type=DateTime(timezone=True))
+    expires_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class MailLink(Table, table=True):
+    """A link that was sent by mail, by its SHA-256 digest: good once, until it expires.
+
+    `sign_up` carries the password that was chosen (argon2id) for an e-mail that has no user yet; `reset` is a user's.
+    """
+
+    __tablename__ = "mail_links"
+    __table_args__ = (
+        CheckConstraint("purpose IN ('sign_up', 'reset')", name="mail_links_purpose"),
+        Index("mail_links_expires_at", "expires_at"),
+        Index("mail_links_email", "email"),
+    )
+
+    digest: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    purpose: str = Field(sa_type=Text)
+    email: str = Field(sa_type=Text)
+    password_hash: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))
+    expires_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class SignInFailure(Table, table=True):
+    """Failed tries to prove something, by the keyed digest of what they were for: an account, an address, a device."""
+
+    __tablename__ = "sign_in_failures"
+    __table_args__ = (Index("sign_in_failures_last_at", "last_at"),)
+
+    subject: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    failures: int = Field(sa_type=Integer)
+    last_at: datetime = Field(sa_type=DateTime(timezone=True))
 
 
 class IdempotencyClaim(Table, table=True):

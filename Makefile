@@ -22,9 +22,9 @@ down: ## Stop what `make up` started, from another terminal; the data is kept
 	@if [ -x $(VENV)/bin/python ]; then exec $(VENV)/bin/python -m devstack down; else echo "nothing is running"; fi
 
 # Three at once also on two cores: tests that kill and cut off spend much of their time waiting. In the order of their
-# folders: whole products first, and what is short fills the end.
+# folders: whole products first, and what is short fills the end. The portal's live tester is tried against the local model.
 test: ## Run the tests: all of them, or those in ARGS="tests/unit -k name"
-	$(BOOTSTRAP) --dev
+	$(BOOTSTRAP) --dev --model
 	@exec $(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder -m "not clients" $(ARGS)
 
 test-clients: ## Run the real clients at pinned versions: Codex, opencode, Kilo Code, the SDKs. 1.5 GB on disk

@@ -3,10 +3,11 @@
     python3 libs/devstack/bootstrap.py [--dev] [--model] [--clients]
 
 It creates `.venv` (or SMARTROUTE_VENV), installs the hash-pinned locks with pip, which obeys your own index settings,
-and the eight members of the workspace editable. `--clients` makes a second environment, `.smartroute-clients` (or
-SMARTROUTE_CLIENTS), for the programs that the tests run as customers do: their packages and ours must not meet. Node
-comes with them, from the same lock. Every finished part is stamped with a hash of what it was made from: a second run
-looks at the stamps and ends at once, an interrupted one goes on with the part that was not finished.
+and the eight members of the workspace editable. `--dev` also takes from npm what the portal's tests need. `--clients`
+makes a second environment, `.smartroute-clients` (or SMARTROUTE_CLIENTS), for the programs that the tests run as
+customers do: their packages and ours must not meet. Node comes with both, from their locks. Every finished part is
+stamped with a hash of what it was made from: a second run looks at the stamps and ends at once, an interrupted one
+goes on with the part that was not finished.
 
 Kept free of newer syntax above the version check, so that an older Python can read as far as that.
 """
@@ -43,6 +44,7 @@ LOCKS = {
     "clients": "requirements-clients.lock",
 }
 NODE_CLIENTS = ROOT / "tests/clients/npm/package.json"
+NODE_TOOLS = ROOT / "tests/browser/npm/package.json"
 TITLES = {
     "base": "packages",
     "members": "our own eight packages",
@@ -50,6 +52,7 @@ TITLES = {
     "model": "the local model",
     "clients": "Python clients, and Node",
     "npm": "Node clients (400 MB to fetch, 1.2 GB on disk)",
+    "browser": "Node packages of the portal's tests",
 }
 STAMPS = ".smartroute-stamps.json"
 LOCK_FILE = ".smartroute-lock"
@@ -66,7 +69,8 @@ def main() -> int:
     parser.add_argument("--model", action="store_true", help="also the local model (130 MB)")
     parser.add_argument("--clients", action="store_true", help="also the real clients, in an environment of their own")
     chosen = parser.parse_args()
-    wanted = {_place("SMARTROUTE_VENV", ".venv"): ["base", "members"] + ["dev"] * chosen.dev + ["model"] * chosen.model}
+    ours = ["base", "members"] + ["dev", "browser"] * chosen.dev + ["model"] * chosen.model
+    wanted = {_place("SMARTROUTE_VENV", ".venv"): ours}
     if chosen.clients:
         wanted[_place("SMARTROUTE_CLIENTS", ".smartroute-clients")] = ["clients", "npm"]
     try:
@@ -164,20 +168,25 @@ class Environment:
             return [[*pip, "--no-build-isolation", *(word for path in MEMBERS for word in ("-e", str(path)))]]
         if part == "npm":
             return self._npm_commands()
+        if part == "browser":
+            return [self._npm_install("npm-browser", NODE_TOOLS)]
         # The locks name every package there is, so pip need not resolve anything.
         return [[*pip, "--require-hashes", "-r", str(ROOT / LOCKS[part])]]
 
     def _npm_commands(self) -> list[list[str]]:
         """No script of a package runs but the one that chooses opencode's program for this processor."""
-        folder = self.folder / "npm"
+        script = self.folder / "npm/node_modules/opencode-ai/postinstall.mjs"
+        return [self._npm_install("npm", NODE_CLIENTS), [str(self.scripts / "node"), str(script)]]
+
+    def _npm_install(self, name: str, wanted: pathlib.Path) -> list[str]:
+        folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        shutil.copy(NODE_CLIENTS, folder)
+        shutil.copy(wanted, folder)
         quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error"]
-        return [
-            [str(self.scripts / "npm"), "install", "--prefix", str(folder), *quiet],
-            [str(self.scripts / "node"), str(folder / "node_modules/opencode-ai/postinstall.mjs")],
-        ]
+        # By default it would try for more than three minutes before it says that there is no network.
+        patience = ["--fetch-retry-mintimeout=2000", "--fetch-retry-factor=2"]
+        return [str(self.scripts / "npm"), "install", "--prefix", str(folder), *quiet, *patience]
 
     def _variables(self) -> dict[str, str]:
         """The user's own, index settings among them. The build backend is started from the scripts folder."""
@@ -305,7 +314,8 @@ def fingerprint(part: str) -> str:
     if part == "members":
         files = [path / "pyproject.toml" for path in MEMBERS]
     else:
-        files = [NODE_CLIENTS if part == "npm" else ROOT / LOCKS[part]]
+        lists = {"npm": NODE_CLIENTS, "browser": NODE_TOOLS}
+        files = [lists[part] if part in lists else ROOT / LOCKS[part]]
     digest = hashlib.sha256(str(ROOT).encode() if part == "members" else b"")
     for path in files:
         try:
@@ -331,7 +341,8 @@ def explain(words: str) -> str:
         sign in lowered for sign in ("connection", "resolution", "timed out", "proxy", "ssl", "no route", "network")
     ):
         return (
-            "The package index cannot be reached: is there a network, a proxy (https_proxy), a mirror (PIP_INDEX_URL)?"
+            "The package index cannot be reached: is there a network, a proxy (https_proxy), a mirror (PIP_INDEX_URL, "
+            "for npm NPM_CONFIG_REGISTRY)?"
         )
     if "no matching distribution" in lowered:
         return "The package index has no such package for this Python and system (or it cannot be reached)."

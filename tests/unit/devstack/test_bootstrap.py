@@ -44,7 +44,7 @@ def _finished(venv: Path, *parts: str) -> None:
 
 
 def test_a_finished_environment_is_left_alone_and_silent(tmp_path: Path) -> None:
-    _finished(tmp_path / "venv", "base", "members", "dev")
+    _finished(tmp_path / "venv", "base", "members", "dev", "browser")
     done = _run(tmp_path / "venv", "--dev")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -62,21 +62,23 @@ def test_an_environment_whose_python_has_gone_is_made_anew(tmp_path: Path) -> No
     assert bootstrap.Environment(tmp_path / "venv").lacks(["base", "members"]) == ["base", "members"]
 
 
-def test_the_clients_are_made_anew_when_the_list_of_node_packages_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("part", "packages"), [("npm", "NODE_CLIENTS"), ("browser", "NODE_TOOLS")])
+def test_node_packages_are_fetched_anew_when_their_list_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, packages: str
 ) -> None:
-    _finished(tmp_path / "clients", "clients", "npm")
-    environment = bootstrap.Environment(tmp_path / "clients")
-    assert environment.lacks(["clients", "npm"]) == []
+    _finished(tmp_path / "made", "base", part)
+    environment = bootstrap.Environment(tmp_path / "made")
+    assert environment.lacks(["base", part]) == []
     (tmp_path / "package.json").write_text("{}")
-    monkeypatch.setattr(bootstrap, "NODE_CLIENTS", tmp_path / "package.json")
-    assert environment.lacks(["clients", "npm"]) == ["npm"]
+    monkeypatch.setattr(bootstrap, packages, tmp_path / "package.json")
+    assert environment.lacks(["base", part]) == [part]
 
 
-def test_every_node_client_is_named_with_one_exact_version() -> None:
-    named = json.loads(bootstrap.NODE_CLIENTS.read_text())["dependencies"]
-    assert named
-    assert [name for name, version in named.items() if not version.replace(".", "").isdigit()] == []
+def test_every_node_package_is_named_with_one_exact_version() -> None:
+    for packages in (bootstrap.NODE_CLIENTS, bootstrap.NODE_TOOLS):
+        named = json.loads(packages.read_text())["dependencies"]
+        assert named
+        assert [name for name, version in named.items() if not version.replace(".", "").isdigit()] == []
 
 
 def test_a_damaged_stamp_means_install_again(tmp_path: Path) -> None:
@@ -108,6 +110,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence_and_not_a_traceback(tmp_pa
         ("NewConnectionError: Temporary failure in name resolution", "cannot be reached"),
         ("THESE PACKAGES DO NOT MATCH THE HASHES: hash do not match", "do not trust"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("npm error code ENOTFOUND\nnpm error network request failed", "cannot be reached"),
         ("ERROR: No matching distribution found for uvloop", "no such package"),
     ],
 )

@@ -1,0 +1,196 @@
+"""Every query on the portal's users. Each method is one transaction, with all that belongs to one change of a user."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import sqlalchemy.exc
+from sqlalchemy import delete, func, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from chassis.database import transaction
+from gateway.store.mail_links import is_good
+from gateway.tables import Account, MailLink, Session, Token, User
+
+
+class UserExists(Exception):
+    """Another user has this e-mail, this account or this identity at an OIDC provider."""
+
+
+class UserStore:
+    """Who may sign in, for which account."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def find(self, user_id: UUID) -> User | None:
+        async with transaction(self._engine) as session:
+            return await session.get(User, user_id)
+
+    async def by_email(self, email: str) -> User | None:
+        """By the e-mail as it is kept: trimmed and in lower case."""
+        async with transaction(self._engine) as session:
+            return (await session.exec(select(User).where(col(User.email) == email))).one_or_none()
+
+    async def by_subject(self, issuer: str, subject: str) -> User | None:
+        """By the identity at an OIDC provider."""
+        query = select(User).where(col(User.oidc_issuer) == issuer, col(User.oidc_subject) == subject)
+        async with transaction(self._engine) as session:
+            return (await session.exec(query)).one_or_none()
+
+    async def add(self, user: User) -> None:
+        """A user for an account that there is. Raises `UserExists`."""
+        try:
+            async with transaction(self._engine) as session:
+                session.add(user)
+        except sqlalchemy.exc.IntegrityError as exc:
+            raise UserExists from exc
+
+    async def open(self, account: Account, user: User) -> Account:
+        """An account and its user, both or neither; the account as it was written. Raises `UserExists`.
+
+        When the account's name is taken, by one that an operator opened, it gets another one.
+        """
+        try:
+            async with transaction(self._engine) as session:
+                return await _open(session, account, user)
+        except sqlalchemy.exc.IntegrityError as exc:
+            raise UserExists from exc
+
+    async def open_by_link(self, digest: bytes, *, account_id: UUID, user_id: UUID) -> tuple[Account, User] | None:
+        """Use a sign-up link up: its account and its user, however often and by whomever it is followed at once.
+
+        None when it is not good any more. Every other sign-up link of the same e-mail is used up with it. Raises
+        `UserExists` when there is a user with that e-mail by now.
+        """
+        try:
+            async with transaction(self._engine) as session:
+                email, password_hash = await _use_up(session, digest)
+                if email is None:
+                    return None
+                now = datetime.now(UTC)
+                account = Account(account_id=account_id, name=email, opened_at=now)
+                user = User(
+                    user_id=user_id,
+                    account_id=account_id,
+                    email=email,
+                    password_hash=password_hash,
+                    password_changed_at=now,
+                    created_at=now,
+                )
+                return await _open(session, account, user), user
+        except sqlalchemy.exc.IntegrityError as exc:
+            raise UserExists from exc
+
+    async def reset_by_link(self, digest: bytes, *, password_hash: str) -> tuple[User, list[Token]] | None:
+        """Use a reset link up: the user has a new password, no session, and no other link is good any longer.
+
+        The tokens that the ended sessions had are revoked; quota has to be told of them. None when the link is not
+        good any more.
+        """
+        async with transaction(self._engine) as session:
+            used = delete(MailLink).where(is_good(digest, "reset")).returning(col(MailLink.email))
+            email = (await session.exec(used)).scalar_one_or_none()
+            if email is None:
+                return None
+            await session.exec(delete(MailLink).where(col(MailLink.email) == email, col(MailLink.purpose) == "reset"))
+            changed = (
+                update(User)
+                .where(col(User.email) == email)
+                .values(password_hash=password_hash, password_changed_at=func.now())
+                .returning(col(User.user_id))
+            )
+            user_id = (await session.exec(changed)).scalar_one_or_none()
+            if user_id is None:
+                return None
+            user = (await session.exec(select(User).where(col(User.user_id) == user_id))).one()
+            return user, await _end_sessions(session, user_id, but=None)
+
+    async def change_password(self, user_id: UUID, *, password_hash: str, session_id: UUID) -> list[Token]:
+        """A new password, chosen in a session that goes on while all others end, with their tokens; which ones."""
+        async with transaction(self._engine) as session:
+            await session.exec(
+                update(User)
+                .where(col(User.user_id) == user_id)
+                .values(password_hash=password_hash, password_changed_at=func.now())
+            )
+            email = (await session.exec(select(User.email).where(col(User.user_id) == user_id))).one()
+            await session.exec(delete(MailLink).where(col(MailLink.email) == email, col(MailLink.purpose) == "reset"))
+            return await _end_sessions(session, user_id, but=session_id)
+
+    async def rehash(self, user_id: UUID, *, before: str, after: str) -> None:
+        """The same password under newer parameters, unless it was changed meanwhile."""
+        async with transaction(self._engine) as session:
+            await session.exec(
+                update(User)
+                .where(col(User.user_id) == user_id, col(User.password_hash) == before)
+                .values(password_hash=after)
+            )
+
+    async def join_subject(self, user_id: UUID, *, issuer: str, subject: str) -> None:
+        """The user may sign in with this identity, too. Raises `UserExists` when it is another user's."""
+        try:
+            async with transaction(self._engine) as session:
+                await session.exec(
+                    update(User).where(col(User.user_id) == user_id).values(oidc_issuer=issuer, oidc_subject=subject)
+                )
+        except sqlalchemy.exc.IntegrityError as exc:
+            raise UserExists from exc
+
+    async def prefer_token(self, user_id: UUID, token_id: UUID | None) -> None:
+        """The token that examples name. One of another account is not taken."""
+        own = select(Token.token_id).where(
+            col(Token.token_id) == token_id,
+            col(Token.account_id) == select(User.account_id).where(col(User.user_id) == user_id).scalar_subquery(),
+        )
+        async with transaction(self._engine) as session:
+            await session.exec(
+                update(User).where(col(User.user_id) == user_id).values(preferred_token_id=own.scalar_subquery())
+            )
+
+
+async def _use_up(session: AsyncSession, digest: bytes) -> tuple[str, str | None] | tuple[None, None]:
+    """The e-mail and the password's hash of a sign-up link, which is gone then like all others of that e-mail."""
+    used = (
+        delete(MailLink).where(is_good(digest, "sign_up")).returning(col(MailLink.email), col(MailLink.password_hash))
+    )
+    found = (await session.exec(used)).one_or_none()
+    if found is None:
+        return None, None
+    email, password_hash = found
+    await session.exec(delete(MailLink).where(col(MailLink.email) == email, col(MailLink.purpose) == "sign_up"))
+    return email, password_hash
+
+
+async def _open(session: AsyncSession, account: Account, user: User) -> Account:
+    names = (account.name, f"{account.name} ({account.account_id.hex[-8:]})")
+    for name in names:
+        values = {"account_id": account.account_id, "name": name, "plan": account.plan, "opened_at": account.opened_at}
+        written = await session.exec(
+            insert(Account)
+            .values(**values)
+            .on_conflict_do_nothing(index_elements=["name"])
+            .returning(col(Account.name))
+        )
+        if written.first() is not None:
+            break
+    session.add(user)
+    await session.flush()
+    return (await session.exec(select(Account).where(col(Account.account_id) == account.account_id))).one()
+
+
+async def _end_sessions(session: AsyncSession, user_id: UUID, *, but: UUID | None) -> list[Token]:
+    """End the sessions of a user and revoke the tokens that were theirs; which tokens."""
+    others = [col(Session.session_id) != but] if but is not None else []
+    ending = delete(Session).where(col(Session.user_id) == user_id, *others).returning(col(Session.session_id))
+    ended = (await session.exec(ending)).scalars().all()
+    revoked = (
+        update(Token)
+        .where(col(Token.session_id).in_(ended), col(Token.revoked_at).is_(None))
+        .values(revoked_at=func.now())
+        .returning(col(Token.token_id))
+    )
+    token_ids = (await session.exec(revoked)).scalars().all()
+    return list((await session.exec(select(Token).where(col(Token.token_id).in_(token_ids)))).all())

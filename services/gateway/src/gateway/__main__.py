@@ -9,7 +9,7 @@ from chassis import migrations, process
 from chassis.watched import load
 from contracts.plans import PlanCatalogue
 from gateway import commands, openapi, terminal
-from gateway.settings import DatabaseSettings, Settings
+from gateway.settings import DatabaseSettings, PortalSettings, Settings
 
 SERVICE = "gateway"
 
@@ -22,12 +22,12 @@ def serve() -> None:
     """Serve until SIGTERM or SIGINT; open responses are finished, within the grace time."""
     from gateway.app import running
 
-    settings = terminal.read_settings(Settings)
+    settings, of_portal = terminal.read_settings(Settings), terminal.read_settings(PortalSettings)
     with (
         process.observed(SERVICE, instance=settings.instance, log_level=settings.log_level),
         terminal.failures_told(),
     ):
-        process.run(running(settings))
+        process.run(running(settings, of_portal))
 
 
 @cli.command()
@@ -42,6 +42,7 @@ def migrate() -> None:
 def check_config() -> None:
     """Read settings and plans as `serve` does, and say what is wrong with them."""
     settings = terminal.read_settings(Settings)
+    terminal.read_settings(PortalSettings)
     with terminal.failures_told():
         load(settings.plans_file, PlanCatalogue)
     typer.echo("configuration is good")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp
@@ -27,19 +28,21 @@ from gateway.exchange import AnswerLimits, Exchange
 from gateway.features import reader
 from gateway.handlers.answers import Answers, Endpoint
 from gateway.handlers.caller import build_caller
-from gateway.handlers.receipts import build_read_receipt
-from gateway.handlers.usage import build_read_usage
+from gateway.handlers.models import ReadCards
+from gateway.handlers.receipts import ReadReceipt, build_read_receipt
+from gateway.handlers.usage import ReadUsage, build_read_usage
 from gateway.idempotency import Idempotency
 from gateway.journal import Journal, journal
 from gateway.keys import ProviderKeys
 from gateway.leases import Leases
 from gateway.peers import Peers
+from gateway.portal.app import Surroundings, portal
 from gateway.protocol import HeaderLimits, guarded
 from gateway.relay import Calls
 from gateway.reports import Reports
 from gateway.responses import ResponseLimits, Responses
 from gateway.sealing import Sealing
-from gateway.settings import Settings
+from gateway.settings import PortalSettings, Settings
 from gateway.settlement import Settler
 from gateway.store import ClaimStore, ResponseStore, Store
 from gateway.turns import ToolCallIds
@@ -53,7 +56,7 @@ RETRIES_SAVED_SECONDS = 10.0
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[None]:
+async def running(settings: Settings, of_portal: PortalSettings) -> AsyncIterator[None]:
     """Serve while the block runs. Leaving it first takes nothing new, then lets open responses end."""
     plans = Watched(settings.plans_file, PlanCatalogue)
     engine = create_engine(settings.database_url.get_secret_value())
@@ -82,7 +85,9 @@ async def running(settings: Settings) -> AsyncIterator[None]:
         hot = await stack.enter_async_context(
             answering(settings, connection, authenticator, plans=plans, keys=keys, stored=stored)
         )
-        api = build_public(settings, connection, authenticator, plans=plans, keys=keys, stored=stored, hot=hot)
+        asked = _asked(settings, connection, keys)
+        pages = await stack.enter_async_context(_paged(settings, of_portal, connection, plans, asked))
+        api = build_public(settings, authenticator, asked, plans=plans, stored=stored, hot=hot, portal=pages)
         await stack.enter_async_context(_serving_customers(settings, api))
         is_accepting = True  # only now: whoever is told "ready" may connect at once
         try:
@@ -211,20 +216,17 @@ async def forget_revoked(connection: Bus, authenticator: Authenticator) -> None:
     await bus.hear(connection, TOKEN_REVOKED, on_revoked)
 
 
-def build_public(
-    settings: Settings,
-    connection: Bus,
-    authenticator: Authenticator,
-    *,
-    plans: Watched[PlanCatalogue],
-    keys: ClaimStore,
-    stored: Responses,
-    hot: Mapping[str, ASGIApp],
-) -> ASGIApp:
-    """What customers reach. `hot` are the raw endpoints by their path."""
-    return build_api(
-        build_caller(authenticator),
-        plans=lambda: plans.value,
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What endpoints and pages ask the other services: the same questions, the same figures."""
+
+    read_cards: ReadCards
+    read_usage: ReadUsage
+    read_receipt: ReadReceipt
+
+
+def _asked(settings: Settings, connection: Bus, keys: ClaimStore) -> _Asked:
+    return _Asked(
         read_cards=Cards(connection, timeout_seconds=settings.choose_timeout_seconds).read,
         read_usage=build_read_usage(connection, timeout_seconds=settings.usage_timeout_seconds),
         read_receipt=build_read_receipt(
@@ -234,9 +236,53 @@ def build_public(
             wait_seconds=settings.receipt_wait_seconds,
             longest_seconds=settings.answer_limit_seconds,
         ),
+    )
+
+
+@asynccontextmanager
+async def _paged(
+    settings: Settings, of_portal: PortalSettings, connection: Bus, plans: Watched[PlanCatalogue], asked: _Asked
+) -> AsyncIterator[ASGIApp]:
+    """The portal, with connections of its own: pages never wait behind requests, nor these behind pages."""
+    engine = create_engine(settings.database_url.get_secret_value())
+    key, _ = _signing_keys(settings)
+    given = Surroundings(
+        bus=connection,
+        engine=engine,
+        plans=lambda: plans.value,
+        read_cards=asked.read_cards,
+        read_usage=asked.read_usage,
+        read_receipt=asked.read_receipt,
+        signing_key=key,
+    )
+    try:
+        async with portal(of_portal, given) as pages:
+            yield pages
+    finally:
+        await engine.dispose()
+
+
+def build_public(
+    settings: Settings,
+    authenticator: Authenticator,
+    asked: _Asked,
+    *,
+    plans: Watched[PlanCatalogue],
+    stored: Responses,
+    hot: Mapping[str, ASGIApp],
+    portal: ASGIApp,
+) -> ASGIApp:
+    """What customers reach. `hot` are the raw endpoints by their path."""
+    return build_api(
+        build_caller(authenticator),
+        plans=lambda: plans.value,
+        read_cards=asked.read_cards,
+        read_usage=asked.read_usage,
+        read_receipt=asked.read_receipt,
         read_response=stored.read,
         delete_response=stored.delete,
         hot=hot,
+        portal=portal,
         limits=Limits(
             header_bytes=settings.header_limit_bytes,
             header_count=settings.header_limit_count,

@@ -31,6 +31,21 @@ class AdminSettings(DatabaseSettings):
     block_token_timeout_seconds: Seconds = 5.0
 
 
+class PortalSettings(BaseSettings):
+    """What the portal needs besides."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True)
+
+    # Where customers reach us: in examples, generated files and mails. Never taken from what a request says.
+    public_url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/?$")] = "http://127.0.0.1:8080"
+    # How long a user stays signed in, without being seen and in all.
+    session_idle_seconds: Seconds = 86_400.0
+    session_seconds: Seconds = 1_209_600.0
+    # What needs a recent proof of who it is asks again after so long.
+    session_proof_seconds: Seconds = 3600.0
+    portal_ask_timeout_seconds: Seconds = 2.0
+
+
 class Settings(AdminSettings):
     """What `serve` needs besides."""
 

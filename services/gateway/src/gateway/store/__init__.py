@@ -3,5 +3,16 @@
 from gateway.store.accounts import Store, StoredToken
 from gateway.store.claims import ClaimStore, KnownKey, StoredAnswer, Wanted
 from gateway.store.responses import ResponseStore
+from gateway.store.sessions import KnownSession, SessionStore
 
-__all__ = ["ClaimStore", "KnownKey", "ResponseStore", "Store", "StoredAnswer", "StoredToken", "Wanted"]
+__all__ = [
+    "ClaimStore",
+    "KnownKey",
+    "KnownSession",
+    "ResponseStore",
+    "SessionStore",
+    "Store",
+    "StoredAnswer",
+    "StoredToken",
+    "Wanted",
+]

@@ -1,0 +1,100 @@
+"""The portal as one ASGI application: everything it is made of, built here, and every page group included by name."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chassis.bus import Bus
+from contracts.plans import PlanCatalogue
+from gateway.handlers.models import ReadCards
+from gateway.handlers.receipts import ReadReceipt
+from gateway.handlers.usage import ReadUsage
+from gateway.portal.allowance import Allowances
+from gateway.portal.assets import PREFIX, Assets
+from gateway.portal.guard import Guard
+from gateway.portal.pages.failures import Failures
+from gateway.portal.pages.home import build_home
+from gateway.portal.rendering import Renderer
+from gateway.portal.sessions import Sessions
+from gateway.portal.site import Site, site_of
+from gateway.settings import PortalSettings
+from gateway.store import SessionStore, Store
+
+# As in `api`: the edge makes spans and metrics for all.
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the portal is given by the gateway; `engine` is its own."""
+
+    bus: Bus
+    engine: AsyncEngine
+    plans: Callable[[], PlanCatalogue]
+    read_cards: ReadCards
+    read_usage: ReadUsage
+    read_receipt: ReadReceipt
+    signing_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What pages are built of."""
+
+    render: Renderer
+    site: Site
+    store: Store
+    sessions: Sessions
+    allowances: Allowances
+
+
+@asynccontextmanager
+async def portal(settings: PortalSettings, given: Surroundings) -> AsyncIterator[ASGIApp]:
+    """The portal, and the work beside its pages, while the block runs."""
+    assets = Assets()
+    site = site_of(settings)
+    sessions = Sessions(
+        SessionStore(given.engine, idle=timedelta(seconds=settings.session_idle_seconds)),
+        lifetime=timedelta(seconds=settings.session_seconds),
+        proof=timedelta(seconds=settings.session_proof_seconds),
+    )
+    parts = Parts(
+        render=Renderer(site, assets),
+        site=site,
+        store=Store(given.engine),
+        sessions=sessions,
+        allowances=Allowances(given.read_usage, given.plans),
+    )
+    failures = Failures(parts.render)
+    pages = build_pages(routers(given, parts), failures)
+    guarded = Guard(pages, refuse=failures.refuse, sessions=sessions, site=site, key=given.signing_key)
+    yield _with_files(guarded, assets)
+
+
+def routers(given: Surroundings, parts: Parts) -> tuple[APIRouter, ...]:
+    """Every page group. A new one is added here and nowhere else."""
+    return (build_home(parts.render, parts.allowances, given.plans, given.read_cards),)
+
+
+def build_pages(included: tuple[APIRouter, ...], failures: Failures) -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY)
+    for router in included:
+        app.include_router(router)
+    failures.register(app)
+    return app
+
+
+def _with_files(pages: ASGIApp, assets: Assets) -> ASGIApp:
+    """Static files are the same for everybody: no visitor is looked up for them."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_file = scope["path"].startswith(PREFIX) and scope["method"] in ("GET", "HEAD")
+        await (assets if is_file else pages)(scope, receive, send)
+
+    return app

@@ -1,0 +1,1 @@
+"""The pages, one router per group. Each reads, decides by what other modules know, and renders."""

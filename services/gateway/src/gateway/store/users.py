@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import sqlalchemy.exc
-from sqlalchemy import delete, func, update
+from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
@@ -106,7 +106,8 @@ class UserStore:
             if user_id is None:
                 return None
             user = (await session.exec(select(User).where(col(User.user_id) == user_id))).one()
-            return user, await _end_sessions(session, user_id, but=None)
+            _, tokens = await _end_sessions(session, col(Session.user_id) == user_id)
+            return user, tokens
 
     async def change_password(self, user_id: UUID, *, password_hash: str, session_id: UUID) -> list[Token]:
         """A new password, chosen in a session that goes on while all others end, with their tokens; which ones."""
@@ -118,7 +119,19 @@ class UserStore:
             )
             email = (await session.exec(select(User.email).where(col(User.user_id) == user_id))).one()
             await session.exec(delete(MailLink).where(col(MailLink.email) == email, col(MailLink.purpose) == "reset"))
-            return await _end_sessions(session, user_id, but=session_id)
+            others = (col(Session.user_id) == user_id, col(Session.session_id) != session_id)
+            return (await _end_sessions(session, *others))[1]
+
+    async def end_session(self, user_id: UUID, session_id: UUID) -> tuple[bool, list[Token]]:
+        """End one session of a user: whether there was such a one, and the tokens that are revoked with it."""
+        async with transaction(self._engine) as session:
+            return await _end_sessions(session, col(Session.user_id) == user_id, col(Session.session_id) == session_id)
+
+    async def end_other_sessions(self, user_id: UUID, *, but: UUID) -> list[Token]:
+        """End all sessions of a user but this one; the tokens that are revoked with them."""
+        async with transaction(self._engine) as session:
+            others = (col(Session.user_id) == user_id, col(Session.session_id) != but)
+            return (await _end_sessions(session, *others))[1]
 
     async def rehash(self, user_id: UUID, *, before: str, after: str) -> None:
         """The same password under newer parameters, unless it was changed meanwhile."""
@@ -181,10 +194,9 @@ async def _open(session: AsyncSession, account: Account, user: User) -> Account:
     return (await session.exec(select(Account).where(col(Account.account_id) == account.account_id))).one()
 
 
-async def _end_sessions(session: AsyncSession, user_id: UUID, *, but: UUID | None) -> list[Token]:
-    """End the sessions of a user and revoke the tokens that were theirs; which tokens."""
-    others = [col(Session.session_id) != but] if but is not None else []
-    ending = delete(Session).where(col(Session.user_id) == user_id, *others).returning(col(Session.session_id))
+async def _end_sessions(session: AsyncSession, *which: ColumnElement[bool]) -> tuple[bool, list[Token]]:
+    """End sessions and revoke the tokens that were theirs: whether there was one, and which tokens."""
+    ending = delete(Session).where(*which).returning(col(Session.session_id))
     ended = (await session.exec(ending)).scalars().all()
     revoked = (
         update(Token)
@@ -193,4 +205,5 @@ async def _end_sessions(session: AsyncSession, user_id: UUID, *, but: UUID | Non
         .returning(col(Token.token_id))
     )
     token_ids = (await session.exec(revoked)).scalars().all()
-    return list((await session.exec(select(Token).where(col(Token.token_id).in_(token_ids)))).all())
+    tokens = (await session.exec(select(Token).where(col(Token.token_id).in_(token_ids)))).all()
+    return bool(ended), list(tokens)

@@ -57,6 +57,13 @@ async def test_the_facts_name_addresses_and_living_processes(stack: Stack, stack
     assert [entry["pid"] for entry in facts["services"]["quota"]] == facts["processes"]["quota"]
 
 
+async def test_gateways_are_told_where_the_portal_is_and_where_its_mails_go(stack: Stack) -> None:
+    origin = stack.base_url.removesuffix("/v1")
+    for child in stack.children("gateway"):
+        told = child.program.environment
+        assert (told["GATEWAY_PUBLIC_URL"], told["GATEWAY_SMTP_URL"]) == (origin, stack.mail.url)
+
+
 async def test_every_plan_has_a_token_that_every_gateway_takes(stack: Stack) -> None:
     assert len(stack.gateways) == 2
     for base_url in stack.gateways:

@@ -16,6 +16,7 @@ _DROPPED_PREFIXES = ("SMARTROUTE_", "PG")
 # The gateway is stopped before the services that it asks: open streams end properly.
 _LAYERS = {"quota": 1, "router": 1, "billing": 1, "gateway": 2}
 _STOP_SECONDS = 15.0
+_SENDER = "no-reply@smartroute.example"
 # The key that signs daily closes: made once, kept for as long as the data folder is.
 CLOSE_KEY = "config/close-key.pem"
 
@@ -32,6 +33,9 @@ class Surroundings:
     logs: Path
     # What services keep on this machine's disk lies in folders of their own in it.
     data: Path
+    # Where the portal is, for its mails and examples, and where its mails go.
+    origin: str
+    mail_url: str
     # Set last: whatever a test or a user wants to be different.
     extra: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,6 +114,9 @@ def told(replica: Replica, surroundings: Surroundings) -> dict[str, str]:
         own["GATEWAY_PORT"] = str(replica.port)
         own["GATEWAY_REUSE_PORT"] = str(replica.shares_port).lower()
         own["GATEWAY_SIGNING_KEY"] = surroundings.signing_key
+        own["GATEWAY_PUBLIC_URL"] = surroundings.origin
+        own["GATEWAY_SMTP_URL"] = surroundings.mail_url
+        own["GATEWAY_MAIL_FROM"] = _SENDER
         # One for all replicas: what a dead one has left there is taken over by whichever starts or looks next.
         own["GATEWAY_DATA_DIR"] = str(surroundings.data / "gateway")
         # Open streams, then their settlements, then what is kept: all of it before we would kill the process.

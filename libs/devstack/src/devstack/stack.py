@@ -2,13 +2,13 @@
 
     NATS ─ streams ──────────────────────┐
     Postgres ─ roles, schemas ─ migrate ─┼─ quota, router, billing, gateway ─ demo accounts ─ stack.json
-    local model ─────────────────────────┘
+    local model, mail server ────────────┘
 
 What is on one line is done in order, the three lines side by side. Stopping goes the other way.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from devstack import demo, model, nats, postgres, profiles, programs, repository
 from devstack.children import Program
 from devstack.errors import PortTaken, StartFailed
 from devstack.folders import Keepsakes, make_folder, write_json
+from devstack.mail import MailServer, Received, mail_server
 from devstack.ports import LOOPBACK, free_port, is_free, owner_of
 from devstack.programs import Replica, Surroundings
 from devstack.register import Register
@@ -77,6 +78,7 @@ class Stack:
         self._ready = False
         self._replicas: list[Replica] = []
         self._database: databases.Database | None = None
+        self._mail: MailServer
         self._supervisor = Supervisor(say=self._report.say, changed=self._changed)
         self._resources = AsyncExitStack()
 
@@ -116,6 +118,16 @@ class Stack:
         """What the first replica is told: for running an operator's command, `python -m <service> …`, beside it."""
         replica = next(replica for replica in self._replicas if replica.service == service)
         return programs.service_environment(replica, self._surroundings)
+
+    @property
+    def mail(self) -> MailServer:
+        """Where the portal's mails come: `mails` so far, and `next_to` somebody."""
+        return self._mail
+
+    @property
+    def mails(self) -> Sequence[Received]:
+        """The mails that came so far, oldest first."""
+        return tuple(self._mail.mails)
 
     def log_text(self) -> str:
         """All that any process has written so far."""
@@ -162,11 +174,13 @@ class Stack:
         self._resources.enter_context(self._register.held())
         if not self._keep_data:
             self._resources.callback(remove_outside, self.data_dir / "postgres/cluster")
+        self._kept = Keepsakes(self.data_dir / "kept.json")
+        # Before the supervisor, and so after it on the way out: a gateway that stops sends what mails still wait.
+        self._mail = await self._resources.enter_async_context(self._mail_server())
         await self._resources.enter_async_context(self._supervisor)
         self._resources.callback(self._withdraw)
         self._stack_file.unlink(missing_ok=True)
         await self._register.end_leftovers(say=self._report.say)
-        self._kept = Keepsakes(self.data_dir / "kept.json")
         self._choose_addresses()
         self._changed()
         close_key = programs.make_close_key(self.data_dir, log=self.logs / "close-key.log")
@@ -241,6 +255,8 @@ class Stack:
             signing_key=self._kept.secret("signing key"),
             logs=self.logs,
             data=self.data_dir,
+            origin=self.base_url.removesuffix("/v1"),
+            mail_url=self._mail.url,
             extra=self._extra,
         )
         told = {each.service: programs.told(each, self._surroundings) for each in reversed(self._replicas)}
@@ -261,6 +277,10 @@ class Stack:
             )
 
     # Small parts
+
+    def _mail_server(self) -> AbstractAsyncContextManager[MailServer]:
+        folder = self.data_dir / "mail"
+        return mail_server(folder, port=self._port("mail"), on_mail=lambda mail: self._report.say(mail.told()))
 
     def _prepare_nats(self) -> tuple[str, Sequence[nats.NatsServer]]:
         if self._nats_nodes == 1:

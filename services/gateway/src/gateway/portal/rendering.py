@@ -29,7 +29,7 @@ class Renderer:
             cache_size=-1,
         )
         self.environment.globals.update(site=site, asset=assets.url)
-        self.environment.filters.update(iso=_iso, moment=_moment, day=_day, number=_number)
+        self.environment.filters.update(iso=_iso, moment=_moment, day=_day, number=_number, sentence=_sentence)
         for name in self.environment.list_templates(extensions=("html", "txt")):
             self.environment.get_template(name)
 
@@ -77,3 +77,8 @@ def _day(moment: datetime) -> str:
 def _number(value: float) -> str:
     """With commas between thousands."""
     return f"{value:,}"
+
+
+def _sentence(text: str) -> str:
+    """With a capital letter at the beginning; the rest stays, as in `everyday API usage`."""
+    return text[:1].upper() + text[1:]

@@ -5,8 +5,8 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from billing.app import build_app
-from billing.commands import closes, dead_letters, ledger, plans, reconcile
+from billing.app import build_app, check_prices
+from billing.commands import closes, dead_letters, ledger, plans, reconcile, upgrades
 from billing.errors import BillingError
 from billing.settings import Settings
 from billing.signing import read_key
@@ -39,12 +39,13 @@ def check_config() -> None:
     """Check the settings, the plan catalogue and the key of the closes, without touching anything."""
     settings = Settings()
     catalogue = load(settings.plans_file, PlanCatalogue)
+    check_prices(settings, catalogue)
     if settings.close_key_file is not None:
         read_key(settings.close_key_file)
     typer.echo(f"billing: settings are valid; {settings.plans_file} is version {catalogue.version}")
 
 
-for group in (plans, ledger, closes, reconcile, dead_letters):
+for group in (plans, upgrades, ledger, closes, reconcile, dead_letters):
     group.register(app)
 
 

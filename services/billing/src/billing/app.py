@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 from billing import handlers
 from billing.closing import Closer
+from billing.errors import PricesUnfit
+from billing.payments import PaymentPort, opened_payments
 from billing.reconcile import Minutely, known_keys
 from billing.relay import Relay
 from billing.settings import Settings
@@ -13,7 +15,14 @@ from chassis import bus, faststream, migrations, process
 from chassis.database import create_engine
 from chassis.health import Check, health_server
 from chassis.watched import Watched
-from contracts.billing import READ_RECEIPT
+from contracts.billing import (
+    READ_ACTIVITY,
+    READ_RECEIPT,
+    READ_SUBSCRIPTION,
+    REQUEST_UPGRADE,
+    TAKE_PAYMENT_NOTICE,
+    WITHDRAW_UPGRADE,
+)
 from contracts.gateway import ACCOUNT_OPENED, REQUEST_SETTLED
 from contracts.plans import PlanCatalogue
 from contracts.streams import BILLING_ACCOUNTS, BILLING_REQUESTS
@@ -26,8 +35,18 @@ async def build_app(settings: Settings) -> AsyncIterator[None]:
     """The service runs while the block does. Raises `ConfigInvalid` or `BusError` when it cannot start."""
     with process.observed(SERVICE, instance=settings.instance, log_level=settings.log_level):
         catalogue = Watched(settings.plans_file, PlanCatalogue)
-        async with opened_store(settings) as store, connected(settings) as connection:
-            relay = Relay(store.subscriptions, connection, publish_timeout_seconds=settings.publish_timeout_seconds)
+        check_prices(settings, catalogue.value)
+        async with (
+            opened_store(settings) as store,
+            opened_payments(settings) as port,
+            connected(settings) as connection,
+        ):
+            relay = Relay(
+                store.subscriptions,
+                store.commits,
+                connection,
+                publish_timeout_seconds=settings.publish_timeout_seconds,
+            )
             closer = Closer(store.closes, settings.close_key_file, every_seconds=settings.close_seconds)
             minutely = Minutely(
                 store.url,
@@ -43,7 +62,7 @@ async def build_app(settings: Settings) -> AsyncIterator[None]:
                 handlers.open_account(store.subscriptions, catalogue, opened=relay.wake),
             )
 
-            await bus.serve(connection, READ_RECEIPT, handlers.read_receipt(store.ledger), queue=SERVICE)
+            await _answer(connection, store, catalogue, port)
             async with (
                 catalogue.watching(),
                 relay.running(),
@@ -54,6 +73,26 @@ async def build_app(settings: Settings) -> AsyncIterator[None]:
                 health_server(settings.health_host, settings.health_port, _checks(store, connection)),
             ):
                 yield
+
+
+async def _answer(connection: bus.Bus, store: Store, catalogue: Watched[PlanCatalogue], port: PaymentPort) -> None:
+    """Everything that billing is asked, until the bus is drained."""
+    upgrades = store.upgrades
+    standing = handlers.read_subscription(store.subscriptions, upgrades, decides=port.decides)
+    notices = handlers.take_payment_notice(store.payments, catalogue, port)
+    await bus.serve(connection, READ_RECEIPT, handlers.read_receipt(store.ledger), queue=SERVICE)
+    await bus.serve(connection, READ_ACTIVITY, handlers.read_activity(store.activity), queue=SERVICE)
+    await bus.serve(connection, READ_SUBSCRIPTION, standing, queue=SERVICE)
+    await bus.serve(connection, REQUEST_UPGRADE, handlers.request_upgrade(upgrades, catalogue, port), queue=SERVICE)
+    await bus.serve(connection, WITHDRAW_UPGRADE, handlers.withdraw_upgrade(upgrades, port), queue=SERVICE)
+    await bus.serve(connection, TAKE_PAYMENT_NOTICE, notices, queue=SERVICE)
+
+
+def check_prices(settings: Settings, catalogue: PlanCatalogue) -> None:
+    """Raises `PricesUnfit` when something is for sale that is no plan."""
+    unknown = sorted((settings.stripe_prices or {}).keys() - set(catalogue.names))
+    if unknown:
+        raise PricesUnfit(unknown, catalogue.names)
 
 
 def _checks(store: Store, connection: bus.Bus) -> Mapping[str, Check]:

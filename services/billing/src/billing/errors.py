@@ -8,13 +8,19 @@ BillingError
 ├── NotCorrectable   not_correctable   the line is not one that can be corrected, or not by that much
 ├── CannotClose      cannot_close      the day is not over, or its lines and their sums came apart
 ├── KeyRefused       key_refused       the key that signs daily closes is not there or cannot be used
-└── NotComparable    not_comparable    the books cannot be compared now: a part is away or does not get on
+├── NotComparable    not_comparable    the books cannot be compared now: a part is away or does not get on
+├── UnknownUpgrade   unknown_upgrade   there is no such wish, or the account has none that waits
+├── UpgradeDecided   upgrade_decided   the wish was approved, declined or withdrawn before
+├── NotLarger        not_larger        the plan of the wish is not above the one that the account has by now
+├── PaymentAway      payment_away      the payment provider does not answer, or does not do what it is asked
+├── NoticeUnfit      notice_unfit      what claims to be a payment notice is none that we can take
+└── PricesUnfit      prices_unfit      a price is set for a plan that the catalogue does not have
 """
 
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 from uuid import UUID
 
 
@@ -79,3 +85,49 @@ class KeyRefused(BillingError):
 
 class NotComparable(BillingError):
     code = "not_comparable"
+
+
+class UnknownUpgrade(BillingError):
+    code = "unknown_upgrade"
+
+    def __init__(self, named: UUID) -> None:
+        super().__init__(f"{named} is no upgrade that waits, and no account with one; see `python -m billing upgrades`")
+        self.named = named
+
+
+class UpgradeDecided(BillingError):
+    code = "upgrade_decided"
+
+    def __init__(self, upgrade_id: UUID, state: str) -> None:
+        super().__init__(f"upgrade {upgrade_id} is {state} already")
+        self.upgrade_id = upgrade_id
+
+
+class NotLarger(BillingError):
+    code = "not_larger"
+
+    def __init__(self, wanted: str, holds: str) -> None:
+        super().__init__(
+            f"{wanted} is not above {holds}, which the account has by now; `set-plan` moves it all the same"
+        )
+        self.wanted = wanted
+
+
+class PaymentAway(BillingError):
+    code = "payment_away"
+
+
+class NoticeUnfit(BillingError):
+    code = "notice_unfit"
+
+    def __init__(self, reason: Literal["bad_signature", "unreadable", "not_expected"]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class PricesUnfit(BillingError):
+    code = "prices_unfit"
+
+    def __init__(self, plans: Sequence[str], known: Sequence[str]) -> None:
+        super().__init__(f"BILLING_STRIPE_PRICES names {', '.join(plans)}; the plans are: {', '.join(known)}")
+        self.plans = plans

@@ -17,7 +17,8 @@ from billing.domain.chain import CANONICAL_NAMES, canonical_fields, moment
 from billing.domain.closes import Close
 from billing.domain.lines import Kind, Posted
 from billing.domain.subscriptions import Grant, Standing, Subscription
-from billing.store import Conflict
+from billing.domain.upgrades import Wish
+from billing.store import Conflict, PaymentEvent
 
 RowT = TypeVar("RowT")
 
@@ -88,6 +89,28 @@ _GRANT_VIEW: Mapping[str, Callable[[Grant], str]] = {
     "until (UTC)": lambda grant: _shown(grant.ends_at),
     "actor": lambda grant: grant.actor,
     "reason": lambda grant: grant.reason,
+}
+
+_UPGRADE_VIEW: Mapping[str, Callable[[Wish], str]] = {
+    "upgrade": lambda wish: str(wish.upgrade_id),
+    "account": lambda wish: str(wish.account_id),
+    "plan": lambda wish: wish.plan,
+    "state": lambda wish: wish.state,
+    "asked (UTC)": lambda wish: _shown(wish.requested_at),
+    "decided (UTC)": lambda wish: "-" if wish.decided_at is None else _shown(wish.decided_at),
+    "actor": lambda wish: wish.actor or "-",
+    "reason": lambda wish: wish.reason or "-",
+    "payment": lambda wish: wish.payment_subscription or wish.payment_reference or "-",
+}
+
+_PAYMENT_VIEW: Mapping[str, Callable[[PaymentEvent], str]] = {
+    "taken (UTC)": lambda event: _shown(event.received_at),
+    "event": lambda event: event.event_id,
+    "kind": lambda event: event.kind,
+    "about": lambda event: event.subject or "-",
+    "upgrade": lambda event: "-" if event.upgrade_id is None else str(event.upgrade_id),
+    "effect": lambda event: event.effect,
+    "note": lambda event: event.note or "-",
 }
 _NUMBERS = frozenset({"line", "lines", "sequence", "prompts", "tokens in", "tokens out", "revision"})
 
@@ -189,6 +212,28 @@ def grants_table(grants: Sequence[Grant]) -> str:
 
 def grants_json(grants: Sequence[Grant]) -> str:
     return json.dumps([asdict(grant) for grant in grants], indent=2, default=_jsonable)
+
+
+def upgrades_table(wishes: Sequence[Wish]) -> str:
+    return f"{_table(_UPGRADE_VIEW, wishes)}{_counted(len(wishes), 'upgrade')}"
+
+
+def upgrades_json(wishes: Sequence[Wish]) -> str:
+    return json.dumps([upgrade_document(wish) for wish in wishes], indent=2)
+
+
+def upgrade_document(wish: Wish) -> dict[str, object]:
+    """All of a wish but the address of its payment page, which is the customer's."""
+    document: dict[str, object] = json.loads(json.dumps(asdict(wish), default=_jsonable))
+    return {name: value for name, value in document.items() if name != "payment_url"}
+
+
+def payments_table(events: Sequence[PaymentEvent]) -> str:
+    return f"{_table(_PAYMENT_VIEW, events)}{_counted(len(events), 'notice')}"
+
+
+def payments_json(events: Sequence[PaymentEvent]) -> str:
+    return json.dumps([asdict(event) for event in events], indent=2, default=_jsonable)
 
 
 def _change_document(change: Subscription) -> dict[str, object]:

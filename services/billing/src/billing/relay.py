@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from billing.domain.subscriptions import Change, Grant
-from billing.store import Subscriptions
+from billing.store import Commits, Subscriptions
 from chassis.background import vital
 from chassis.bus import Bus, EventNotStored, publish
 from chassis.database import StoreAway
@@ -19,7 +19,7 @@ from contracts.billing import PROMPTS_GRANTED, SUBSCRIPTION_CHANGED, PromptsGran
 
 log = logging.getLogger(__name__)
 
-# Changes made by the command line wake nobody: they are found by looking.
+# What the store tells of is published at once. Looking is for what could not be published, or was not heard.
 POLL_SECONDS = 1.0
 BATCH = 100
 
@@ -27,10 +27,20 @@ BATCH = 100
 class Relay:
     """Publishes what waits in the outbox while `running`."""
 
-    def __init__(self, store: Subscriptions, bus: Bus, *, publish_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Subscriptions,
+        commits: Commits,
+        bus: Bus,
+        *,
+        publish_timeout_seconds: float,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
         self._store = store
+        self._commits = commits
         self._bus = bus
         self._publish_timeout_seconds = publish_timeout_seconds
+        self._poll_seconds = poll_seconds
         self._awake = asyncio.Event()
 
     def wake(self) -> None:
@@ -40,8 +50,18 @@ class Relay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Publish while the block runs. A crash of the relay ends the process rather than leaving it mute."""
-        async with vital(self._run(), name="outbox relay"):
+        async with vital(self._run(), name="outbox relay"), vital(self._listen(), name="outbox listener"):
             yield
+
+    async def _listen(self) -> None:
+        """Wake at every commit, of the command line and of other replicas, too. Without it there is the next look."""
+        while True:
+            try:
+                async for _ in self._commits.heard():
+                    self.wake()
+            except StoreAway as exc:
+                log.warning("outbox not listened to, store away", extra={"reason": str(exc)})
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _run(self) -> None:
         while True:
@@ -54,7 +74,7 @@ class Relay:
             except EventNotStored as exc:
                 log.warning("outbox not published, trying again", extra={"reason": exc.reason})
             try:
-                await asyncio.wait_for(self._awake.wait(), POLL_SECONDS)
+                await asyncio.wait_for(self._awake.wait(), self._poll_seconds)
             except TimeoutError:
                 continue
 

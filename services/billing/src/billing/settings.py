@@ -1,9 +1,9 @@
 """Every outside fact that billing needs, read once in `__main__`. Documented in the service's README."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, Json, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.process import default_instance
@@ -25,3 +25,24 @@ class Settings(BaseSettings):
     close_key_file: Path | None = None
     close_seconds: float = Field(60.0, ge=0)
     reconcile_seconds: float = Field(60.0, ge=0)
+    # All three or none: without them staff decides on upgrades.
+    stripe_secret_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
+    stripe_prices: Json[dict[str, str]] | None = None
+    stripe_api_url: str | None = None
+    # For all that one ask needs of Stripe.
+    stripe_timeout_seconds: float = Field(5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _stripe_is_whole(self) -> Self:
+        needed = {
+            "BILLING_STRIPE_SECRET_KEY": self.stripe_secret_key is not None
+            and self.stripe_secret_key.get_secret_value(),
+            "BILLING_STRIPE_WEBHOOK_SECRET": self.stripe_webhook_secret is not None
+            and self.stripe_webhook_secret.get_secret_value(),
+            "BILLING_STRIPE_PRICES": self.stripe_prices,
+        }
+        missing = [name for name, value in needed.items() if not value]
+        if missing and len(missing) < len(needed):
+            raise ValueError(f"Stripe is given by halves: {' and '.join(missing)} missing")
+        return self

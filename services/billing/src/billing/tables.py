@@ -102,6 +102,76 @@ class GrantRow(Table, table=True):
     published_at: datetime | None = Field(default=None, sa_type=_UTC)
 
 
+class UpgradeRow(Table, table=True):
+    """A wish for a larger plan and what became of it; an account has one pending at most. None is ever thrown away.
+
+    `payment_reference` is the payment page that was made for it, `payment_amount` what was asked there, in the smallest
+    unit of `payment_currency`. `payment_subscription` pays for `payment_plan` until `payment_ended_at`, as told at
+    `payment_told_at`.
+    """
+
+    __tablename__ = "upgrades"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'approved', 'declined', 'withdrawn')", name="state"),
+        CheckConstraint("(state = 'pending') = (decided_at IS NULL)", name="decided"),
+        Index("upgrades_account_id_requested_at_idx", "account_id", "requested_at"),
+        Index("upgrades_requested_at_idx", "requested_at"),
+        Index("upgrades_pending_idx", "account_id", unique=True, postgresql_where=text("state = 'pending'")),
+        Index(
+            "upgrades_payment_reference_idx",
+            "payment_reference",
+            unique=True,
+            postgresql_where=text("payment_reference IS NOT NULL"),
+        ),
+        Index(
+            "upgrades_payment_subscription_idx",
+            "payment_subscription",
+            unique=True,
+            postgresql_where=text("payment_subscription IS NOT NULL"),
+        ),
+    )
+
+    upgrade_id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="billing.subscriptions.account_id")
+    plan: str
+    state: str
+    requested_at: datetime = Field(sa_type=_UTC)
+    decided_at: datetime | None = Field(sa_type=_UTC)
+    actor: str
+    reason: str
+    payment_reference: str | None
+    payment_url: str | None
+    payment_amount: int | None = Field(sa_type=BigInteger)
+    payment_currency: str | None
+    payment_subscription: str | None
+    payment_plan: str | None
+    payment_told_at: datetime | None = Field(sa_type=_UTC)
+    payment_ended_at: datetime | None = Field(sa_type=_UTC)
+
+
+class PaymentEventRow(Table, table=True):
+    """What a payment provider told us, each once, and what it did here. Nothing of the payer is kept.
+
+    `subject` is the payment page or the subscription that it is about.
+    """
+
+    __tablename__ = "payment_events"
+    __table_args__ = (
+        Index("payment_events_received_at_idx", "received_at"),
+        Index("payment_events_subject_idx", "subject"),
+    )
+
+    provider: str = Field(primary_key=True)
+    event_id: str = Field(primary_key=True)
+    kind: str
+    subject: str
+    told_at: datetime = Field(sa_type=_UTC)
+    received_at: datetime = Field(sa_type=_UTC, sa_column_kwargs={"server_default": func.now()})
+    effect: str
+    note: str
+    upgrade_id: UUID | None = Field(foreign_key="billing.upgrades.upgrade_id")
+
+
 class LedgerRow(Table, table=True):
     """One line, for ever: the end of a request, or what was put right about it later (`kind`).
 
@@ -126,7 +196,8 @@ class LedgerRow(Table, table=True):
         CheckConstraint("(cost IS NULL) = (cost_currency IS NULL)", name="cost"),
         UniqueConstraint("account_id", "sequence"),
         UniqueConstraint("request_id", "revision"),
-        Index("ledger_account_id_day_idx", "account_id", "day"),
+        # The days of an account are summed from it without a look at the lines.
+        Index("ledger_activity_idx", "account_id", "day", postgresql_include=["outcome", "kind", "prompts"]),
         Index("ledger_day_id_idx", "day", "id"),
         # Lines are written in this order: an index of ranges is a few pages, and as quick.
         Index("ledger_posted_on_idx", "posted_on", postgresql_using="brin"),

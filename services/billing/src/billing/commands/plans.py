@@ -50,7 +50,7 @@ def set_plan(
             subscription = await store.subscriptions.change_plan(
                 account, plan, actor=actor_or_user(actor), effective_at=begins
             )
-            return subscription, await _published(store.subscriptions, subscription)
+            return subscription, await wait_until_told(store.subscriptions, subscription)
 
     changed, is_published = asyncio.run(change())
     if as_json:
@@ -59,7 +59,7 @@ def set_plan(
         return
     since = "is on" if begins is None else f"is from {changed.effective_at.isoformat()} on"
     typer.echo(f"{changed.name} ({account}) {since} plan {plan}, revision {changed.revision}")
-    typer.echo(_told(is_published, "in force everywhere" if begins is None else "known everywhere"))
+    typer.echo(told_or_waits(is_published, "in force everywhere" if begins is None else "known everywhere"))
 
 
 def subscriptions(as_json: AsJson = False) -> None:
@@ -99,7 +99,7 @@ def grant(
     async def add() -> tuple[Grant, bool]:
         async with opened_store(settings) as store:
             added = await store.subscriptions.grant(account, prompts, span, actor=actor_or_user(actor), reason=reason)
-            return added, await _published(store.subscriptions, added)
+            return added, await wait_until_told(store.subscriptions, added)
 
     added, is_published = asyncio.run(add())
     if as_json:
@@ -110,7 +110,7 @@ def grant(
         f"{account} has {prompts} more from {added.starts_at.isoformat()} until {added.ends_at.isoformat()}, "
         f"grant {added.grant_id}"
     )
-    typer.echo(_told(is_published, "known everywhere"))
+    typer.echo(told_or_waits(is_published, "known everywhere"))
 
 
 def grants(
@@ -138,7 +138,7 @@ def _span(for_day: date | None, for_month: date | None, until: datetime | None) 
     return rules.of_day(for_day) if for_day is not None else rules.of_month(for_month or given[0])
 
 
-async def _published(store: Subscriptions, told: Subscription | Grant) -> bool:
+async def wait_until_told(store: Subscriptions, told: Subscription | Grant) -> bool:
     """Whether it is told, waiting a moment for the running service to do it."""
     deadline = asyncio.get_running_loop().time() + PUBLISHED_WITHIN_SECONDS
     while not await store.is_published(told):
@@ -148,7 +148,7 @@ async def _published(store: Subscriptions, told: Subscription | Grant) -> bool:
     return True
 
 
-def _told(is_published: bool, meaning: str) -> str:
+def told_or_waits(is_published: bool, meaning: str) -> str:
     if is_published:
         return f"published: {meaning}"
     return "recorded, not yet published: a running billing service does that as soon as it can"

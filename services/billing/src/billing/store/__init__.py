@@ -9,22 +9,32 @@ for a moment, and knows then that no line of that day can follow.
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 
+from billing.store.activity import Activity
 from billing.store.closes import Closes
+from billing.store.commits import Commits
 from billing.store.ledger import Conflict, Ledger, LedgerFilter
+from billing.store.payment_events import PaymentEvent, Payments
 from billing.store.reconciliations import Reconciliations
 from billing.store.session import SchemaNotReady, transaction
 from billing.store.subscriptions import Outbox, Subscriptions
+from billing.store.upgrades import Considered, Upgrades
 
 __all__ = [
+    "Activity",
     "Closes",
+    "Commits",
     "Conflict",
+    "Considered",
     "Ledger",
     "LedgerFilter",
     "Outbox",
+    "PaymentEvent",
+    "Payments",
     "Reconciliations",
     "SchemaNotReady",
     "Store",
     "Subscriptions",
+    "Upgrades",
 ]
 
 
@@ -35,12 +45,17 @@ class Store:
         self.engine = engine
         self.url = url
         self.ledger = Ledger(url)
+        self.activity = Activity(url)
         self.closes = Closes(url)
+        self.commits = Commits(url)
         self.subscriptions = Subscriptions(engine)
+        self.upgrades = Upgrades(engine)
+        self.payments = Payments(engine)
         self.reconciliations = Reconciliations(engine)
 
     async def close(self) -> None:
         await self.ledger.disconnect()
+        await self.activity.disconnect()
         await self.closes.disconnect()
         await self.engine.dispose()
 

@@ -7,13 +7,14 @@ from itertools import groupby
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.domain.subscriptions import Change, Grant, Span, Standing, Subscription, effective_from, standing
-from billing.errors import InThePast, UnknownAccount
+from billing.errors import InThePast
+from billing.store.plan_changes import announce, changes_of, lock_account, move, read_clock, record
 from billing.store.session import transaction
 from billing.tables import GrantRow, SubscriptionChangeRow, SubscriptionRow
 
@@ -36,7 +37,7 @@ class Subscriptions:
         async with transaction(self._engine) as session:
             if (await session.exec(opened)).scalar_one_or_none() is None:
                 return False
-            await session.exec(_recorded(subscription, actor=actor))
+            await record(session, subscription, actor=actor)
             return True
 
     async def change_plan(
@@ -47,24 +48,21 @@ class Subscriptions:
         Raises `UnknownAccount`, `InThePast`.
         """
         async with transaction(self._engine) as session:
-            row = await _locked(session, account_id)
-            before = _subscription(row)
-            after = before.moved_to(plan, at=effective_from(effective_at, now=await _now(session)))
-            if after != before:
-                row.plan, row.revision, row.effective_at = after.plan, after.revision, after.effective_at
-                await session.exec(_recorded(after, actor=actor))
-            return after
+            row = await lock_account(session, account_id)
+            at = effective_from(effective_at, now=await read_clock(session))
+            return await move(session, row, plan, at=at, actor=actor)
 
     async def grant(self, account_id: UUID, prompts: int, span: Span, *, actor: str, reason: str) -> Grant:
         """Extra prompts for an account. Raises `UnknownAccount`, and `InThePast` for a span that is over."""
         async with transaction(self._engine) as session:
-            await _locked(session, account_id)
-            now = await _now(session)
+            await lock_account(session, account_id)
+            now = await read_clock(session)
             if span.ends_at <= now:
                 raise InThePast(span.ends_at, now)
             grant = Grant(uuid4(), account_id, prompts, span.starts_at or now, span.ends_at, actor, reason)
             values = {name: getattr(grant, name) for name in Grant.__slots__}
             await session.exec(insert(GrantRow).values(values))
+            await announce(session)
             return grant
 
     async def grants(self, *, account_id: UUID | None, limit: int) -> Sequence[Grant]:
@@ -94,6 +92,12 @@ class Subscriptions:
             )
         async with transaction(self._engine) as session:
             return (await session.exec(found)).one_or_none() is not None
+
+    async def standing(self, account_id: UUID) -> Standing | None:
+        """The plan that one account has now, and changes to come. Raises `StoreAway`."""
+        async with transaction(self._engine) as session:
+            changes = await changes_of(session, account_id)
+            return standing(changes, now=await read_clock(session)) if changes else None
 
     async def standings(self) -> Sequence[Standing]:
         """All accounts, by name, with the plan that holds now and the changes to come."""
@@ -149,33 +153,5 @@ async def _waiting(session: AsyncSession, *, limit: int) -> Sequence[Told]:
     return [*waiting, *(_grant(row) for row in await session.exec(grants))]
 
 
-async def _locked(session: AsyncSession, account_id: UUID) -> SubscriptionRow:
-    locked = select(SubscriptionRow).where(col(SubscriptionRow.account_id) == account_id).with_for_update()
-    row = (await session.exec(locked)).one_or_none()
-    if row is None:
-        raise UnknownAccount(account_id)
-    return row
-
-
-async def _now(session: AsyncSession) -> datetime:
-    # Read under the lock: a change that waited for it is newer than the one that it waited for.
-    now: datetime = (await session.exec(select(func.clock_timestamp()))).one()
-    return now
-
-
-def _subscription(row: SubscriptionRow) -> Subscription:
-    return Subscription(row.account_id, row.name, row.plan, row.revision, row.effective_at)
-
-
 def _grant(row: GrantRow) -> Grant:
     return Grant(*(getattr(row, name) for name in Grant.__slots__))
-
-
-def _recorded(subscription: Subscription, *, actor: str) -> Insert:
-    return insert(SubscriptionChangeRow).values(
-        account_id=subscription.account_id,
-        revision=subscription.revision,
-        plan=subscription.plan,
-        effective_at=subscription.effective_at,
-        actor=actor,
-    )

@@ -1,17 +1,14 @@
-"""What billing does with what it hears: settlements become ledger lines, new accounts get their plan, receipts are
-read."""
+"""What billing does with what it hears: settlements become ledger lines, new accounts get their plan."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from billing.domain.lines import Settlement
-from billing.domain.receipts import receipt_of
 from billing.domain.subscriptions import Subscription, opening_plan
 from billing.store import Ledger, Subscriptions
 from chassis import failpoints, telemetry
 from chassis.bus import Delivery
 from chassis.watched import Watched
-from contracts.billing import NoReceipt, ReadReceipt, ReceiptReply
 from contracts.gateway import AccountOpened, RequestSettled
 from contracts.plans import PlanCatalogue
 
@@ -37,7 +34,6 @@ late_firsts = telemetry.meter.create_counter(
 
 RecordSettlements = Callable[[Sequence[Delivery[RequestSettled]]], Awaitable[None]]
 OpenAccount = Callable[[AccountOpened], Awaitable[None]]
-ReadReceiptOf = Callable[[ReadReceipt], Awaitable[ReceiptReply]]
 
 
 def record_settlements(ledger: Ledger) -> RecordSettlements:
@@ -56,16 +52,6 @@ def record_settlements(ledger: Ledger) -> RecordSettlements:
             log.warning("ledger line reversed for an earlier settlement", extra={"request_id": str(request_id)})
 
     return record
-
-
-def read_receipt(ledger: Ledger) -> ReadReceiptOf:
-    """The receipt of a request, for its own account only."""
-
-    async def read(asked: ReadReceipt) -> ReceiptReply:
-        lines = await ledger.lines_of(asked.request_id, account_id=asked.account_id)
-        return receipt_of(lines) if lines else NoReceipt(request_id=asked.request_id)
-
-    return read
 
 
 def open_account(

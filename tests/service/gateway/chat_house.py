@@ -30,6 +30,7 @@ from devstack.repository import PLANS
 from gateway import accounts
 from gateway import app as gateway_app
 from gateway.auth import SCOPES
+from gateway.settings import PortalSettings
 from gateway.settings import Settings as GatewaySettings
 from gateway.store import Store
 from quota import app as quota_app
@@ -252,7 +253,7 @@ async def house(
         "router": router_app.answering(
             RouterSettings(nats_url=nats_url, plans_file=plans, profiles_file=folder / "profiles.yaml", health_port=0)
         ),
-        "gateway": gateway_app.running(chosen),
+        "gateway": gateway_app.running(chosen, PortalSettings(public_url=f"http://127.0.0.1:{port}")),
     }
     async with AsyncExitStack() as stack:
         parts: dict[str, AsyncExitStack] = {}

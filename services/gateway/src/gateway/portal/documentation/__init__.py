@@ -1,0 +1,1 @@
+"""The documentation: pages from text files and from the code itself, read once at start."""

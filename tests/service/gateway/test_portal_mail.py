@@ -18,7 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from devstack.mail import mail_server
 from devstack.ports import LOOPBACK, free_port
-from gateway.portal.identity.mail import Mail, Postman, Relay
+from gateway.portal.identity.mail import Mail, Postman
+from gateway.portal.identity.mail_relay import Relay
 
 SENDER = "no-reply@smartroute.example"
 MAIL = Mail("ada@example.com", "Confirm", "Follow https://smartroute.example/canary-link\n")

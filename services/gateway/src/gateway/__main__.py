@@ -41,10 +41,11 @@ def migrate() -> None:
 @cli.command()
 def check_config() -> None:
     """Read settings and plans as `serve` does, and say what is wrong with them."""
-    settings = terminal.read_settings(Settings)
-    terminal.read_settings(PortalSettings)
+    settings, of_portal = terminal.read_settings(Settings), terminal.read_settings(PortalSettings)
     with terminal.failures_told():
         load(settings.plans_file, PlanCatalogue)
+    if of_portal.smtp_url is None:
+        typer.echo("warning: no GATEWAY_SMTP_URL, so nobody can sign up or choose a new password", err=True)
     typer.echo("configuration is good")
 
 

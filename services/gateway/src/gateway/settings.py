@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.process import default_instance
+from gateway.portal.identity.mail_relay import Relay, is_address
+from gateway.portal.identity.urls import is_safe_url
 
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -44,6 +46,48 @@ class PortalSettings(BaseSettings):
     # What needs a recent proof of who it is asks again after so long.
     session_proof_seconds: Seconds = 3600.0
     portal_ask_timeout_seconds: Seconds = 2.0
+
+    # The relay that takes our mails, `smtp[s]://[user:password@]host[:port]`. Without one no mail is sent, and whoever
+    # asks for one is told so.
+    smtp_url: SecretStr | None = None
+    mail_from: Annotated[str | None, Field(validate_default=True)] = None
+
+    # Sign-in at an OpenID provider: all three or none.
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    oidc_name: Annotated[str, Field(min_length=1, max_length=60)] = "Company sign-in"
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_relay(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            Relay.read(value.get_secret_value(), sender="somebody@example.com")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _has_sender(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value is None and others.data.get("smtp_url") is not None:
+            raise ValueError("is needed with GATEWAY_SMTP_URL: the address that mails are from")
+        if value is not None and not is_address(value):
+            raise ValueError("is not an e-mail address")
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_issuer(cls, value: str | None) -> str | None:
+        if value is not None and not is_safe_url(value):
+            raise ValueError("is not an https address without query and fragment (http on loopback is for tests)")
+        return value
+
+    @field_validator("oidc_client_secret")
+    @classmethod
+    def _is_whole(cls, value: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        given = [value, *(others.data[name] for name in ("oidc_issuer", "oidc_client_id") if name in others.data)]
+        if any(given) and not all(given):
+            raise ValueError("GATEWAY_OIDC_ISSUER, _CLIENT_ID and _CLIENT_SECRET are given together, or none of them")
+        return value
 
 
 class Settings(AdminSettings):

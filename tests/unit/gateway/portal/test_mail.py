@@ -7,7 +7,8 @@ from email.policy import default
 import pytest
 
 from gateway.portal.identity.letters import Letters
-from gateway.portal.identity.mail import Mail, MailSettingsBad, Relay, composed, is_address
+from gateway.portal.identity.mail import Mail, composed
+from gateway.portal.identity.mail_relay import MailSettingsBad, Relay, is_address
 from gateway.portal.site import Site
 
 SENDER = "no-reply@smartroute.example"

@@ -1,0 +1,94 @@
+"""Every page in a real browser: on a desktop and a telephone, light and dark, by keyboard, and without JavaScript."""
+
+from collections.abc import AsyncIterator, Mapping
+from itertools import product
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from tests.browser import accessibility, budgets, house, screenshots, visit
+from tests.browser.house import House, Member
+from tests.browser.pages import PAGES, Page
+from tests.browser.visit import Visit
+
+# axe-core takes half a second for a page: it looks at the two that differ most.
+AXED = {("desktop", "light"), ("telephone", "dark")}
+NARROWEST = {"viewport": {"width": 360, "height": 740}}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+class Visits:
+    """One visit for every look and reader, opened when it is first wanted: pages are what is tested, not browsers."""
+
+    def __init__(self, browser: Browser, house: House, member: Member | None) -> None:
+        self._browser = browser
+        self._house = house
+        self._member = member
+        self._open: dict[tuple[str, str], Visit] = {}
+
+    async def to(self, page: Page, look: str, options: Mapping[str, object]) -> Visit:
+        """The visit with this look, its page opened."""
+        key = (look, page.reader)
+        if key not in self._open:
+            state = {"storage_state": self._member.state} if page.reader == "member" and self._member else {}
+            self._open[key] = await visit.begin(self._browser, self._house.origin, **options, **state)
+        seen = self._open[key]
+        seen.faults.clear()
+        response = await seen.go(page.path.format(**(self._member.facts if self._member else {})))
+        assert response.status == page.status
+        await seen.page.wait_for_load_state("load")
+        return seen
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def home() -> AsyncIterator[House]:
+    async with house.opened() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def visits(browser: Browser, home: House) -> AsyncIterator[Visits]:
+    needed = any(page.reader == "member" for page in PAGES)
+    member = await house.new_member(browser, home.stack) if needed else None
+    yield Visits(browser, home, member)
+
+
+@every_page
+async def test_a_page_is_sound_on_every_screen_in_light_and_dark(
+    visits: Visits, page: Page, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = screenshots.folder(otherwise=Path(tmp_path_factory.getbasetemp()) / "screenshots")
+    for screen, scheme in product(screenshots.SCREENS, screenshots.SCHEMES):
+        look = {**screenshots.SCREENS[screen], "color_scheme": scheme}
+        seen = await visits.to(page, f"{screen} {scheme}", look)
+        assert await seen.page.get_by_role("heading", level=1).count() == 1
+        await budgets.fits(seen.page)
+        await budgets.stays_put(seen.page)
+        await screenshots.take(seen.page, folder / screenshots.name_of(page.name, screen, scheme))
+        if (screen, scheme) in AXED:
+            await accessibility.axe(seen.page)
+        seen.check()
+
+
+@every_page
+async def test_a_page_is_used_by_keyboard_alone(visits: Visits, page: Page) -> None:
+    seen = await visits.to(page, "keyboard", {})
+    await accessibility.skip_link(seen.page)
+    seen = await visits.to(page, "keyboard", {})
+    await accessibility.keyboard(seen.page)
+    seen.check()
+
+
+@every_page
+async def test_a_page_works_on_the_narrowest_telephone_without_script(visits: Visits, page: Page) -> None:
+    seen = await visits.to(page, "bare", {**NARROWEST, "java_script_enabled": False})
+    await budgets.fits(seen.page)
+    assert await seen.page.get_by_role("heading", level=1).is_visible()
+    if page.works_without_script:
+        assert await seen.page.get_by_text("needs JavaScript").count() == 0
+    seen.check()

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.process import default_instance
+from gateway.portal.identity.addresses import networks
 from gateway.portal.identity.mail_relay import Relay, is_address
 from gateway.portal.identity.urls import is_safe_url
 
@@ -46,6 +47,9 @@ class PortalSettings(BaseSettings):
     # What needs a recent proof of who it is asks again after so long.
     session_proof_seconds: Seconds = 3600.0
     portal_ask_timeout_seconds: Seconds = 2.0
+    sign_up_open: bool = True
+    # Proxies before us whose `X-Forwarded-For` is believed: networks in CIDR notation with commas between.
+    trusted_proxies: str = ""
 
     # The relay that takes our mails, `smtp[s]://[user:password@]host[:port]`. Without one no mail is sent, and whoever
     # asks for one is told so.
@@ -57,6 +61,12 @@ class PortalSettings(BaseSettings):
     oidc_client_id: str | None = None
     oidc_client_secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
     oidc_name: Annotated[str, Field(min_length=1, max_length=60)] = "Company sign-in"
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        networks(value)
+        return value
 
     @field_validator("smtp_url")
     @classmethod

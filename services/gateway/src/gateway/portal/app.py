@@ -18,8 +18,16 @@ from gateway.handlers.usage import ReadUsage
 from gateway.portal.allowance import Allowances
 from gateway.portal.assets import PREFIX, Assets
 from gateway.portal.guard import Guard
+from gateway.portal.identity.identity import Given, Identity, build_identity
+from gateway.portal.identity.letters import Letters
+from gateway.portal.identity.mail import Postman
+from gateway.portal.identity.mail_relay import Relay
+from gateway.portal.identity.purging import purging
+from gateway.portal.pages.account import build_account
 from gateway.portal.pages.failures import Failures
 from gateway.portal.pages.home import build_home
+from gateway.portal.pages.sign_in import build_sign_in
+from gateway.portal.pages.sign_up import build_sign_up
 from gateway.portal.rendering import Renderer
 from gateway.portal.sessions import Sessions
 from gateway.portal.site import Site, site_of
@@ -52,6 +60,7 @@ class Parts:
     store: Store
     sessions: Sessions
     allowances: Allowances
+    identity: Identity
 
 
 @asynccontextmanager
@@ -64,22 +73,38 @@ async def portal(settings: PortalSettings, given: Surroundings) -> AsyncIterator
         lifetime=timedelta(seconds=settings.session_seconds),
         proof=timedelta(seconds=settings.session_proof_seconds),
     )
+    postman = postman_of(settings)
+    given_identity = Given(given.engine, given.bus, site, sessions, Letters(site), postman, given.signing_key)
     parts = Parts(
         render=Renderer(site, assets),
         site=site,
         store=Store(given.engine),
         sessions=sessions,
         allowances=Allowances(given.read_usage, given.plans),
+        identity=build_identity(settings, given_identity),
     )
     failures = Failures(parts.render)
     pages = build_pages(routers(given, parts), failures)
     guarded = Guard(pages, refuse=failures.refuse, sessions=sessions, site=site, key=given.signing_key)
-    yield _with_files(guarded, assets)
+    async with postman.running(), purging(sessions.store, parts.identity.links, parts.identity.counters):
+        yield _with_files(guarded, assets)
+
+
+def postman_of(settings: PortalSettings) -> Postman:
+    """Who sends our mails; without a relay nobody does, and pages say so."""
+    if settings.smtp_url is None or settings.mail_from is None:
+        return Postman(None)
+    return Postman(Relay.read(settings.smtp_url.get_secret_value(), sender=settings.mail_from))
 
 
 def routers(given: Surroundings, parts: Parts) -> tuple[APIRouter, ...]:
     """Every page group. A new one is added here and nowhere else."""
-    return (build_home(parts.render, parts.allowances, given.plans, given.read_cards),)
+    return (
+        build_home(parts.render, parts.allowances, given.plans, given.read_cards),
+        build_sign_up(parts.render, parts.identity),
+        build_sign_in(parts.render, parts.identity),
+        build_account(parts.render, parts.identity, parts.allowances),
+    )
 
 
 def build_pages(included: tuple[APIRouter, ...], failures: Failures) -> FastAPI:

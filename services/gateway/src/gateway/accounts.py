@@ -6,7 +6,7 @@ null, `suspension_told` is behind) and every running gateway pays such debts: to
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -56,15 +56,15 @@ async def find_account(store: Store, account: str) -> Account:
     return found
 
 
-async def issue_token(
-    store: Store, account: Account, *, name: str, scopes: tuple[str, ...], lifetime: timedelta | None = None
+def new_token(
+    account_id: UUID, *, name: str, scopes: Sequence[str], lifetime: timedelta | None = None
 ) -> tuple[str, Token]:
-    """A new token and its row. The text exists here and nowhere else: it is shown once."""
+    """A new token and its row, not yet written. The text exists here and nowhere else: it is shown once."""
     secret = tokens.mint()
     now = datetime.now(UTC)
     token = Token(
         token_id=_new_id(),
-        account_id=account.account_id,
+        account_id=account_id,
         digest=tokens.digest(secret.encode()),
         name=name,
         scopes=list(scopes),
@@ -72,8 +72,27 @@ async def issue_token(
         created_at=now,
         expires_at=now + lifetime if lifetime is not None else None,
     )
+    return secret, token
+
+
+async def issue_token(
+    store: Store, account: Account, *, name: str, scopes: tuple[str, ...], lifetime: timedelta | None = None
+) -> tuple[str, Token]:
+    """A new token of an account, written."""
+    secret, token = new_token(account.account_id, name=name, scopes=scopes, lifetime=lifetime)
     await store.add_token(token)
     return secret, token
+
+
+def successor(old: Token) -> tuple[str, Token]:
+    """A token to take another one's place, not yet written: its name, its scopes, and as long a life from now on."""
+    lifetime = old.expires_at - old.created_at if old.expires_at is not None else None
+    return new_token(old.account_id, name=old.name, scopes=old.scopes, lifetime=lifetime)
+
+
+async def tell_changed(bus: Bus, token: Token) -> None:
+    """Have every gateway forget what it knows of a token, and read anew until when it is good."""
+    await tell(bus, TOKEN_REVOKED, TokenRevoked(token_id=token.token_id))
 
 
 async def mark_revoked(store: Store, token_id: UUID) -> Token:
@@ -87,7 +106,7 @@ async def mark_revoked(store: Store, token_id: UUID) -> Token:
 async def block_token(bus: Bus, store: Store, token: Token, *, timeout_seconds: float) -> None:
     """Have quota refuse the token from now on. Raises `NotInForce`; the debt stays then."""
     # First the hint, because it may get through where the answer does not.
-    await tell(bus, TOKEN_REVOKED, TokenRevoked(token_id=token.token_id))
+    await tell_changed(bus, token)
     request = BlockToken(token_id=token.token_id, account_id=token.account_id)
     await _in_force(bus, BLOCK_TOKEN, request, what=written_of(token), timeout_seconds=timeout_seconds)
     await store.note_blocked(token.token_id)

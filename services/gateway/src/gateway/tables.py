@@ -59,6 +59,7 @@ class Token(Table, table=True):
     __tablename__ = "tokens"
     __table_args__ = (
         Index("tokens_unblocked", "revoked_at", postgresql_where=text("revoked_at IS NOT NULL AND blocked_at IS NULL")),
+        Index("tokens_session_id", "session_id", postgresql_where=text("session_id IS NOT NULL")),
     )
 
     token_id: UUID = Field(primary_key=True)

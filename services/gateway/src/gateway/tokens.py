@@ -1,4 +1,4 @@
-"""Service tokens as text: `sr_live_`, 32 random base62 characters, 6 of checksum. Pure; nothing here is a secret.
+"""Service tokens as text: `sr_live_`, 32 base62 characters of secret, 6 of checksum. Pure; nothing here is a secret.
 
 The checksum lets scanners of leaked secrets recognise a token, and lets us refuse a typo without asking the database.
 It proves nothing: only the digest that is stored does.
@@ -20,6 +20,17 @@ _LENGTH = len(PREFIX) + SECRET_LENGTH + CHECKSUM_LENGTH
 def mint() -> str:
     """A new token (190 bits of randomness)."""
     body = PREFIX + bytes(secrets.choice(_ALPHABET) for _ in range(SECRET_LENGTH))
+    return (body + _checksum(body)).decode()
+
+
+def derived(seed: bytes) -> str:
+    """The token that belongs to a seed: the same for the same seed (190 bits of it). The seed must be secret."""
+    rest = int.from_bytes(hashlib.sha256(seed).digest())
+    secret = bytearray()
+    for _ in range(SECRET_LENGTH):
+        rest, digit = divmod(rest, len(_ALPHABET))
+        secret.append(_ALPHABET[digit])
+    body = PREFIX + bytes(secret)
     return (body + _checksum(body)).decode()
 
 

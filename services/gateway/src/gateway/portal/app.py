@@ -29,10 +29,11 @@ from gateway.portal.pages.home import build_home
 from gateway.portal.pages.sign_in import build_sign_in
 from gateway.portal.pages.sign_up import build_sign_up
 from gateway.portal.rendering import Renderer
+from gateway.portal.session_tokens import SessionTokens
 from gateway.portal.sessions import Sessions
 from gateway.portal.site import Site, site_of
 from gateway.settings import PortalSettings
-from gateway.store import SessionStore, Store
+from gateway.store import SessionStore, Store, TokenStore
 
 # As in `api`: the edge makes spans and metrics for all.
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
@@ -59,6 +60,7 @@ class Parts:
     site: Site
     store: Store
     sessions: Sessions
+    session_tokens: SessionTokens
     allowances: Allowances
     identity: Identity
 
@@ -80,6 +82,13 @@ async def portal(settings: PortalSettings, given: Surroundings) -> AsyncIterator
         site=site,
         store=Store(given.engine),
         sessions=sessions,
+        session_tokens=SessionTokens(
+            Store(given.engine),
+            TokenStore(given.engine),
+            given.bus,
+            key=given.signing_key,
+            timeout_seconds=settings.portal_ask_timeout_seconds,
+        ),
         allowances=Allowances(given.read_usage, given.plans),
         identity=build_identity(settings, given_identity),
     )

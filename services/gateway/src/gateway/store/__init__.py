@@ -4,6 +4,7 @@ from gateway.store.accounts import Store, StoredToken
 from gateway.store.claims import ClaimStore, KnownKey, StoredAnswer, Wanted
 from gateway.store.responses import ResponseStore
 from gateway.store.sessions import KnownSession, SessionStore
+from gateway.store.tokens import TokenStore, TooManyTokens
 
 __all__ = [
     "ClaimStore",
@@ -14,5 +15,7 @@ __all__ = [
     "Store",
     "StoredAnswer",
     "StoredToken",
+    "TokenStore",
+    "TooManyTokens",
     "Wanted",
 ]

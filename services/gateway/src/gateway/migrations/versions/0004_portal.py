@@ -22,6 +22,13 @@ def upgrade() -> None:
     )
     op.create_index("sign_in_failures_last_at", "sign_in_failures", ["last_at"], schema="gateway")
     op.add_column("tokens", sa.Column("session_id", sa.Uuid()), schema="gateway")
+    op.create_index(
+        "tokens_session_id",
+        "tokens",
+        ["session_id"],
+        schema="gateway",
+        postgresql_where=sa.text("session_id IS NOT NULL"),
+    )
     _grant()
 
 
@@ -91,6 +98,7 @@ def _grant() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("tokens_session_id", "tokens", schema="gateway")
     op.drop_column("tokens", "session_id", schema="gateway")
     for table in ("sign_in_failures", "mail_links", "sessions", "users"):
         op.drop_table(table, schema="gateway")

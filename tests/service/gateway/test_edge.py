@@ -80,7 +80,7 @@ async def test_what_frameworks_would_say_is_said_in_the_shape_of_openai(
         preflight = await client.options(
             "/v1/models", headers={"origin": "https://a", "access-control-request-method": "GET"}
         )
-        docs = [await client.get(path) for path in ("/docs", "/redoc", "/openapi.json", "/", "/v1/models/")]
+        docs = [await client.get(path) for path in ("/redoc", "/v1/docs", "/v1/openapi.json", "/v1/", "/v1/models/")]
         many_headers = await client.get("/v1/models", headers={f"x-{number}": "1" for number in range(101)})
         declared = await raw(process, b"POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n", until=b"}}")
     assert (unknown.status_code, error_of(unknown)["code"]) == (404, "not_found")

@@ -82,13 +82,7 @@ async def portal(settings: PortalSettings, given: Surroundings) -> AsyncIterator
         site=site,
         store=Store(given.engine),
         sessions=sessions,
-        session_tokens=SessionTokens(
-            Store(given.engine),
-            TokenStore(given.engine),
-            given.bus,
-            key=given.signing_key,
-            timeout_seconds=settings.portal_ask_timeout_seconds,
-        ),
+        session_tokens=SessionTokens(TokenStore(given.engine), given.signing_key),
         allowances=Allowances(given.read_usage, given.plans),
         identity=build_identity(settings, given_identity),
     )

@@ -5,23 +5,18 @@ gateway makes the same one. Like of all tokens, the database has the digest.
 """
 
 import hmac
-import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import uuid_utils
 
-from chassis.bus import Bus
-from gateway import accounts, tokens
+from gateway import tokens
 from gateway.auth import SCOPES
-from gateway.errors import NotInForce
 from gateway.portal.errors import SignInNeeded
 from gateway.portal.visit import Visit, Visitor
-from gateway.store import Store, TokenStore
+from gateway.store import TokenStore
 from gateway.tables import Token
-
-log = logging.getLogger(__name__)
 
 NAME = "Live tester"
 # Of the hour that they are made for, and one more: whoever gets one can use it for an hour at least.
@@ -40,13 +35,10 @@ class SessionToken:
 
 @dataclass(frozen=True, slots=True)
 class SessionTokens:
-    """Mints and revokes them. `key` is the gateway's signing key."""
+    """Mints them. `key` is the gateway's signing key. When a session ends, its tokens are revoked with it."""
 
-    store: Store
     tokens: TokenStore
-    bus: Bus
     key: bytes = field(repr=False)
-    timeout_seconds: float
 
     async def mint(self, visit: Visit) -> SessionToken:
         """The token of this session for this hour. Raises `SignInNeeded`, also when the session has just ended."""
@@ -57,17 +49,6 @@ class SessionTokens:
         if not await self.tokens.add_of_session(_row(minted, visit.visitor, now=now)):
             raise SignInNeeded
         return minted
-
-    async def revoke(self, *session_ids: UUID) -> None:
-        """Revoke the tokens of sessions that have ended. What quota is not told of now, every gateway goes on telling.
-
-        The sessions have to be gone before: only then no more tokens are made for them.
-        """
-        for token in await self.tokens.revoke_of_sessions(session_ids):
-            try:
-                await accounts.block_token(self.bus, self.store, token, timeout_seconds=self.timeout_seconds)
-            except NotInForce as exc:
-                log.warning("session token still to be blocked", extra={"reason": str(exc)})
 
 
 def derived(key: bytes, secret: str, *, now: datetime) -> SessionToken:

@@ -3,7 +3,7 @@
 Each method is one transaction; all raise `StoreAway`. A token of another account is not there, like one that never was.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -106,11 +106,6 @@ class TokenStore:
                 insert(Token).values(token.model_dump()).on_conflict_do_nothing(index_elements=["digest"])
             )
             return True
-
-    async def revoke_of_sessions(self, session_ids: Collection[UUID]) -> Sequence[Token]:
-        """Mark the tokens of sessions as revoked; those that were good until now."""
-        async with transaction(self._engine) as session:
-            return await _revoke(session, col(Token.session_id).in_(sorted(session_ids)), _is_active())
 
 
 def _own(account_id: UUID) -> ColumnElement[bool]:

@@ -9,8 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 
+from chassis.database import StoreAway
 from gateway import refusals
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, ServiceUnavailable
 from gateway.portal.errors import FormRefused, PageMissing, PortalError, SignInNeeded, TooManyTries
 from gateway.portal.rendering import Renderer
 
@@ -24,6 +25,7 @@ class Failures:
     def register(self, app: FastAPI) -> None:
         app.add_exception_handler(PortalError, self._on_portal_error)
         app.add_exception_handler(GatewayError, self._on_gateway_error)
+        app.add_exception_handler(StoreAway, self._on_store_away)
         app.add_exception_handler(HTTPException, self._on_http_exception)
         app.add_exception_handler(RequestValidationError, self._on_invalid_request)
         # Starlette answers with this and raises the exception again, for the edge to log.
@@ -45,6 +47,9 @@ class Failures:
         return self._say(
             request, 503, "This is not available just now", "Please try again in a moment.", {"Retry-After": "2"}
         )
+
+    async def _on_store_away(self, request: Request, _: Exception) -> Response:
+        return await self._on_gateway_error(request, ServiceUnavailable())
 
     async def _on_http_exception(self, request: Request, exc: Exception) -> Response:
         if not wants_page(request):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from contracts.outcomes import Outcome
 from gateway.errors import catalogue, codes_of
+from gateway.portal.documentation.markdown import inline
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeMeaning:
-    """A row of the table of outcomes."""
+    """A row of the table of outcomes. The text is HTML."""
 
     outcome: Outcome
     when: str
@@ -20,7 +21,7 @@ class OutcomeMeaning:
 
 @dataclass(frozen=True, slots=True)
 class ErrorMeaning:
-    """A row of the table of errors. Both texts are Markdown."""
+    """A row of the table of errors. Both texts are HTML."""
 
     status: int
     code: str
@@ -133,7 +134,7 @@ WHEN_ERROR = {
 
 
 def outcome_meanings() -> list[OutcomeMeaning]:
-    return [OutcomeMeaning(outcome, when) for outcome, when in WHEN_OUTCOME.items()]
+    return [OutcomeMeaning(outcome, inline(when)) for outcome, when in WHEN_OUTCOME.items()]
 
 
 def error_meanings() -> Iterator[ErrorMeaning]:
@@ -141,4 +142,4 @@ def error_meanings() -> Iterator[ErrorMeaning]:
     for error in catalogue():
         for code in codes_of(error):
             when, advice = WHEN_ERROR[code]
-            yield ErrorMeaning(error.status, code, error.kind, when, advice)
+            yield ErrorMeaning(error.status, code, error.kind, inline(when), inline(advice))

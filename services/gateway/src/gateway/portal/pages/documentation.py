@@ -1,0 +1,153 @@
+"""`/docs`: the pages, the search over them, the reference, and the token that examples name."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from markupsafe import Markup
+from starlette.responses import RedirectResponse
+
+from chassis.database import StoreAway
+from contracts.plans import PlanCatalogue
+from gateway.handlers.models import ReadCards
+from gateway.portal.allowance import Allowance, Allowances
+from gateway.portal.documentation.library import Library
+from gateway.portal.documentation.searching import QUERY_LIMIT, search
+from gateway.portal.errors import PageMissing
+from gateway.portal.forms import PostedForm
+from gateway.portal.rendering import Renderer
+from gateway.portal.site import Site
+from gateway.portal.visit import Visitor
+from gateway.portal.visitor import MaybeVisitor, SignedIn
+from gateway.store import Store
+from gateway.store.users import UserStore
+from gateway.tables import Token
+
+log = logging.getLogger(__name__)
+
+UNNAMED_TOKEN = "your token"
+
+_FOR_A_WHILE = {"cache-control": "public, max-age=300"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What is known of who reads. `tokens` are those that are good now; None: they cannot be asked for."""
+
+    allowance: Allowance | None
+    tokens: Sequence[Token] | None
+    token_name: str = UNNAMED_TOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Gives pages out, each with what is known of the reader and of the moment."""
+
+    render: Renderer
+    library: Library
+    allowances: Allowances
+    store: Store
+    plans: Callable[[], PlanCatalogue]
+    read_cards: ReadCards
+
+    async def index(self, request: Request, visitor: Visitor | None, query: str) -> Response:
+        """All pages, or what a search finds."""
+        hits = search(self.library.entries(), query)
+        reader = await self._reader(visitor)
+        return self._framed(request, "documentation/index.html", reader, {"hits": hits}, query=query)
+
+    async def page(self, request: Request, visitor: Visitor | None, name: str) -> Response:
+        """Raises `PageMissing`."""
+        page = self.library.find(name)
+        if page is None:
+            raise PageMissing
+        reader = await self._reader(visitor)
+        body = page.body.render(
+            plans=self.plans().plans,
+            cards=await self.read_cards(),
+            allowance=reader.allowance,
+            token_name=reader.token_name,
+        )
+        before, after = self.library.beside(page)
+        values = {"page": page, "before": before, "after": after, "body": Markup(body)}
+        return self._framed(request, "documentation/page.html", reader, values)
+
+    def _framed(
+        self, request: Request, template: str, reader: Reader, values: Mapping[str, Any], *, query: str = ""
+    ) -> Response:
+        return self.render.page(
+            request,
+            template,
+            sections=self.library.sections,
+            allowance=reader.allowance,
+            tokens=reader.tokens,
+            query=query,
+            **values,
+        )
+
+    async def _reader(self, visitor: Visitor | None) -> Reader:
+        if visitor is None:
+            return Reader(None, None)
+        allowance = await self.allowances.of(visitor)
+        try:
+            tokens = usable(await self.store.tokens_of(visitor.account_id), now=datetime.now(UTC))
+        except StoreAway:
+            log.warning("tokens not listed", extra={"reason": "the database did not answer"})
+            return Reader(allowance, None)
+        chosen = [token.name for token in tokens if token.token_id == visitor.preferred_token_id]
+        return Reader(allowance, tokens, chosen[0] if chosen else UNNAMED_TOKEN)
+
+
+def build_documentation(desk: Desk, users: UserStore, site: Site) -> APIRouter:
+    pages = APIRouter()
+    document = openapi_text(desk.library.reference.document, site)
+
+    @pages.get("/docs")
+    async def index(request: Request, visitor: MaybeVisitor, q: str = "") -> Response:
+        return await desk.index(request, visitor, q[:QUERY_LIMIT].strip())
+
+    @pages.get("/docs/{name}")
+    async def page(request: Request, visitor: MaybeVisitor, name: str) -> Response:
+        return await desk.page(request, visitor, name)
+
+    @pages.post("/docs/token")
+    async def choose_token(visitor: SignedIn, form: PostedForm) -> Response:
+        """An id of another account is not taken, and one that is none is as good as no choice."""
+        await users.prefer_token(visitor.user_id, parsed(form.text("token")))
+        return RedirectResponse(desk.library.path_back(form.text("back")), status_code=303)
+
+    @pages.get("/openapi.json")
+    async def openapi() -> Response:
+        return Response(document, media_type="application/json", headers=_FOR_A_WHILE)
+
+    return pages
+
+
+def usable(tokens: Sequence[Token], *, now: datetime) -> list[Token]:
+    """Those that a program of the reader's can use now, the newest first."""
+    good = [
+        token
+        for token in tokens
+        if token.session_id is None
+        and token.revoked_at is None
+        and (token.expires_at is None or token.expires_at > now)
+    ]
+    return sorted(good, key=lambda token: token.created_at, reverse=True)
+
+
+def parsed(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def openapi_text(document: Mapping[str, Any], site: Site) -> str:
+    """The document with servers that are whole addresses: whoever saves it needs no other."""
+    servers = [{"url": f"{site.origin}{server['url']}"} for server in document["servers"]]
+    return json.dumps({**document, "servers": servers}, ensure_ascii=False)

@@ -23,4 +23,5 @@ class Site:
 
 
 def site_of(settings: PortalSettings) -> Site:
-    return Site(origin=settings.public_url.rstrip("/"))
+    oidc_name = settings.oidc_name if settings.oidc_issuer is not None else None
+    return Site(origin=settings.public_url.rstrip("/"), oidc_name=oidc_name)

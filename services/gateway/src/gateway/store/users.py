@@ -142,13 +142,21 @@ class UserStore:
                 .values(password_hash=after)
             )
 
-    async def join_subject(self, user_id: UUID, *, issuer: str, subject: str) -> None:
-        """The user may sign in with this identity, too. Raises `UserExists` when it is another user's."""
+    async def join_subject(self, user_id: UUID, *, issuer: str, subject: str) -> bool:
+        """The user may sign in with this identity, too; False when the user has another one.
+
+        Raises `UserExists` when it is another user's.
+        """
+        is_one = (col(User.oidc_issuer) == issuer) & (col(User.oidc_subject) == subject)
+        joined = (
+            update(User)
+            .where(col(User.user_id) == user_id, col(User.oidc_subject).is_(None) | is_one)
+            .values(oidc_issuer=issuer, oidc_subject=subject)
+            .returning(col(User.user_id))
+        )
         try:
             async with transaction(self._engine) as session:
-                await session.exec(
-                    update(User).where(col(User.user_id) == user_id).values(oidc_issuer=issuer, oidc_subject=subject)
-                )
+                return (await session.exec(joined)).first() is not None
         except sqlalchemy.exc.IntegrityError as exc:
             raise UserExists from exc
 

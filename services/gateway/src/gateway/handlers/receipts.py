@@ -215,13 +215,13 @@ def build_receipts(
         before a prompt was held: they have no receipt.
         """
         require_scope(who, USAGE_READ)
-        wanted = _parsed(request_id)
+        wanted = parse_request_id(request_id)
         return report(await read(who.account_id, wanted), plans(), request_id=wanted)
 
     return api
 
 
-def _parsed(text: str) -> UUID:
+def parse_request_id(text: str) -> UUID:
     """Raises `ReceiptNotFound`: what is no id in its usual spelling names no request."""
     try:
         request_id = UUID(text)

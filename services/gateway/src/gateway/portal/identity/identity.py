@@ -62,8 +62,11 @@ class Identity:
 
     async def arrive(self, request: Request, user: User) -> None:
         """Sign a user in with this browser, which is known as one of the user's from now on. Raises `StoreAway`."""
+        visit = visit_of(request.scope)
+        if visit.visitor is not None:
+            await self.endings.end(visit.visitor.user_id, visit.visitor.session_id)
         await self.sessions.begin(request, user)
-        visit_of(request.scope).set_cookies.append(device_cookie(self.key, user.email))
+        visit.set_cookies.append(device_cookie(self.key, user.email))
 
     def address(self, request: Request) -> str:
         return client_address(request.scope, self.trusted)

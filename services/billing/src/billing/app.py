@@ -48,13 +48,7 @@ async def build_app(settings: Settings) -> AsyncIterator[None]:
                 publish_timeout_seconds=settings.publish_timeout_seconds,
             )
             closer = Closer(store.closes, settings.close_key_file, every_seconds=settings.close_seconds)
-            minutely = Minutely(
-                store.url,
-                store.reconciliations,
-                connection,
-                lambda: known_keys(settings.close_key_file),
-                every_seconds=settings.reconcile_seconds,
-            )
+            minutely = _minutely(settings, store, connection)
             accounts = faststream.follow(
                 connection,
                 ACCOUNT_OPENED,
@@ -73,6 +67,16 @@ async def build_app(settings: Settings) -> AsyncIterator[None]:
                 health_server(settings.health_host, settings.health_port, _checks(store, connection)),
             ):
                 yield
+
+
+def _minutely(settings: Settings, store: Store, connection: bus.Bus) -> Minutely:
+    return Minutely(
+        store.url,
+        store.reconciliations,
+        connection,
+        lambda: known_keys(settings.close_key_file),
+        every_seconds=settings.reconcile_seconds,
+    )
 
 
 async def _answer(connection: bus.Bus, store: Store, catalogue: Watched[PlanCatalogue], port: PaymentPort) -> None:

@@ -77,18 +77,14 @@ def _score(entry: Entry, words: list[str]) -> int:
 
 def _hit(entry: Entry, words: list[str]) -> Hit:
     text = entry.text or entry.extra
-    places = [place for word in words if (place := text.lower().find(word)) >= 0]
+    places = [(place, word) for word in words if (place := text.lower().find(word)) >= 0]
     if not places:
-        return Hit(entry, "", "", _cut(text, 0, _BEFORE + _AFTER))
-    place = min(places)
-    word = next(word for word in words if text.lower().startswith(word, place))
-    begin = max(0, place - _BEFORE)
-    end = place + len(word)
-    return Hit(entry, _cut(text, begin, place), text[place:end], _cut(text, end, end + _AFTER))
+        return Hit(entry, "", "", _up_to(text, 0, _BEFORE + _AFTER))
+    place, word = min(places)
+    begin, end = max(0, place - _BEFORE), place + len(word)
+    before = text[begin:place]
+    return Hit(entry, f"…{before}" if begin else before, text[place:end], _up_to(text, end, end + _AFTER))
 
 
-def _cut(text: str, begin: int, end: int) -> str:
-    """A piece of a text, with marks where something is left out."""
-    head = "…" if begin > 0 and text[begin - 1 : begin].isalnum() else ""
-    tail = "…" if end < len(text) and text[end : end + 1].isalnum() and text[end - 1 : end].isalnum() else ""
-    return f"{head}{text[begin:end]}{tail}"
+def _up_to(text: str, begin: int, end: int) -> str:
+    return f"{text[begin:end]}…" if end < len(text) else text[begin:]

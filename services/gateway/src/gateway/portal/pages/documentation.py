@@ -21,6 +21,7 @@ from gateway.portal.documentation.searching import QUERY_LIMIT, search
 from gateway.portal.errors import PageMissing
 from gateway.portal.forms import PostedForm
 from gateway.portal.rendering import Renderer
+from gateway.portal.service_tokens import state_of
 from gateway.portal.site import Site
 from gateway.portal.visit import Visitor
 from gateway.portal.visitor import MaybeVisitor, SignedIn
@@ -45,7 +46,7 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ReadingRoom:
     """Gives pages out, each with what is known of the reader and of the moment."""
 
     render: Renderer
@@ -103,23 +104,23 @@ class Desk:
         return Reader(allowance, tokens, chosen[0] if chosen else UNNAMED_TOKEN)
 
 
-def build_documentation(desk: Desk, users: UserStore, site: Site) -> APIRouter:
+def build_documentation(room: ReadingRoom, users: UserStore, site: Site) -> APIRouter:
     pages = APIRouter()
-    document = openapi_text(desk.library.reference.document, site)
+    document = openapi_text(room.library.reference.document, site)
 
     @pages.get("/docs")
     async def index(request: Request, visitor: MaybeVisitor, q: str = "") -> Response:
-        return await desk.index(request, visitor, q[:QUERY_LIMIT].strip())
+        return await room.index(request, visitor, q[:QUERY_LIMIT].strip())
 
     @pages.get("/docs/{name}")
     async def page(request: Request, visitor: MaybeVisitor, name: str) -> Response:
-        return await desk.page(request, visitor, name)
+        return await room.page(request, visitor, name)
 
     @pages.post("/docs/token")
     async def choose_token(visitor: SignedIn, form: PostedForm) -> Response:
         """An id of another account is not taken, and one that is none is as good as no choice."""
         await users.prefer_token(visitor.user_id, parsed(form.text("token")))
-        return RedirectResponse(desk.library.path_back(form.text("back")), status_code=303)
+        return RedirectResponse(room.library.path_back(form.text("back")), status_code=303)
 
     @pages.get("/openapi.json")
     async def openapi() -> Response:
@@ -129,14 +130,8 @@ def build_documentation(desk: Desk, users: UserStore, site: Site) -> APIRouter:
 
 
 def usable(tokens: Sequence[Token], *, now: datetime) -> list[Token]:
-    """Those that a program of the reader's can use now, the newest first."""
-    good = [
-        token
-        for token in tokens
-        if token.session_id is None
-        and token.revoked_at is None
-        and (token.expires_at is None or token.expires_at > now)
-    ]
+    """Those that a program of the reader's can use now, the newest first. The tester's own are none of them."""
+    good = [token for token in tokens if token.session_id is None and state_of(token, now=now).is_good]
     return sorted(good, key=lambda token: token.created_at, reverse=True)
 
 

@@ -37,6 +37,7 @@ from gateway.keys import ProviderKeys
 from gateway.leases import Leases
 from gateway.peers import Peers
 from gateway.portal.app import Surroundings, portal
+from gateway.portal.documentation.figures import figures_of
 from gateway.protocol import HeaderLimits, guarded
 from gateway.relay import Calls
 from gateway.reports import Reports
@@ -254,6 +255,7 @@ async def _paged(
         read_usage=asked.read_usage,
         read_receipt=asked.read_receipt,
         signing_key=key,
+        figures=figures_of(settings),
     )
     try:
         async with portal(of_portal, given) as pages:

@@ -1,6 +1,6 @@
 """The portal as one ASGI application: everything it is made of, built here, and every page group included by name."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +17,7 @@ from gateway.handlers.receipts import ReadReceipt
 from gateway.handlers.usage import ReadUsage
 from gateway.portal.allowance import Allowances
 from gateway.portal.assets import PREFIX, Assets
+from gateway.portal.documentation.library import read_library
 from gateway.portal.guard import Guard
 from gateway.portal.identity.identity import Given, Identity, build_identity
 from gateway.portal.identity.letters import Letters
@@ -24,6 +25,7 @@ from gateway.portal.identity.mail import Postman
 from gateway.portal.identity.mail_relay import Relay
 from gateway.portal.identity.purging import purging
 from gateway.portal.pages.account import build_account
+from gateway.portal.pages.documentation import ReadingRoom, build_documentation
 from gateway.portal.pages.failures import Failures
 from gateway.portal.pages.home import build_home
 from gateway.portal.pages.sign_in import build_sign_in
@@ -34,6 +36,7 @@ from gateway.portal.sessions import Sessions
 from gateway.portal.site import Site, site_of
 from gateway.settings import PortalSettings
 from gateway.store import SessionStore, Store, TokenStore
+from gateway.store.users import UserStore
 
 # As in `api`: the edge makes spans and metrics for all.
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
@@ -41,7 +44,7 @@ _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fa
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the portal is given by the gateway; `engine` is its own."""
+    """What the portal is given by the gateway; `engine` is its own, `figures` are limits in words."""
 
     bus: Bus
     engine: AsyncEngine
@@ -50,6 +53,7 @@ class Surroundings:
     read_usage: ReadUsage
     read_receipt: ReadReceipt
     signing_key: bytes
+    figures: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,16 @@ def routers(given: Surroundings, parts: Parts) -> tuple[APIRouter, ...]:
     """Every page group. A new one is added here and nowhere else."""
     return (
         build_home(parts.render, parts.allowances, given.plans, given.read_cards),
+        build_documentation(reading_room(given, parts), UserStore(given.engine), parts.site),
         build_sign_up(parts.render, parts.identity),
         build_sign_in(parts.render, parts.identity),
         build_account(parts.render, parts.identity, parts.allowances),
     )
+
+
+def reading_room(given: Surroundings, parts: Parts) -> ReadingRoom:
+    library = read_library(parts.render.environment, parts.site, given.figures)
+    return ReadingRoom(parts.render, library, parts.allowances, parts.store, given.plans, given.read_cards)
 
 
 def build_pages(included: tuple[APIRouter, ...], failures: Failures) -> FastAPI:

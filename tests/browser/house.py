@@ -1,8 +1,8 @@
 """The product as a visitor's browser meets it: a stack, its mails, and people who signed up through pages."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -21,11 +21,10 @@ SAID = "Hello there, this is the scripted provider."
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody who has signed up. `state` is what the browser keeps; `facts` fill the paths of pages."""
+    """Somebody who has signed up; `state` is what the browser keeps."""
 
     email: str
     state: StorageState
-    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +54,44 @@ def new_email(name: str = "ada") -> str:
     return f"{name}-{uuid4().hex[:10]}@customer.example"
 
 
-async def sign_up(seen: Visit, stack: Stack, email: str) -> None:
-    """By the pages alone, as a person would; ends on the overview."""
+async def ask_for_account(seen: Visit, stack: Stack, email: str) -> str:
+    """Fill in the form; the link that comes by mail."""
     await seen.go("/sign-up")
     await seen.page.get_by_label("E-mail").fill(email)
     await seen.page.get_by_label("Password").fill(PASSWORD)
     await seen.page.get_by_role("main").get_by_role("button", name="Sign up").click()
-    mail = await stack.mail.next_to(email)
-    assert mail.link is not None
-    await seen.page.goto(mail.link)
-    await seen.page.get_by_role("main").get_by_role("button").click()
+    return await mailed_link(stack, email)
+
+
+async def sign_up(seen: Visit, stack: Stack, email: str) -> None:
+    """By the pages alone, as a person would; ends on the overview."""
+    await seen.page.goto(await ask_for_account(seen, stack, email))
+    await seen.page.get_by_role("button", name="Open the account").click()
     await seen.page.wait_for_url("**/overview")
+
+
+async def sign_in(seen: Visit, email: str, *, password: str = PASSWORD, path: str = "/sign-in") -> None:
+    """On the page that `path` leads to."""
+    await seen.go(path)
+    await seen.page.get_by_label("E-mail").fill(email)
+    await seen.page.get_by_label("Password").fill(password)
+    await seen.page.get_by_role("main").get_by_role("button", name="Sign in").click()
+
+
+async def ask_for_reset(seen: Visit, stack: Stack, email: str) -> str:
+    """Fill in the form; the link that comes by mail."""
+    earlier = sum(email in mail.to for mail in stack.mail.mails)
+    await seen.go("/forgot")
+    await seen.page.get_by_label("E-mail").fill(email)
+    await seen.page.get_by_role("button", name="Send the link").click()
+    return await mailed_link(stack, email, after=earlier)
+
+
+async def mailed_link(stack: Stack, email: str, *, after: int = 0) -> str:
+    """The link in the first mail to `email` after the first `after` ones."""
+    mail = await stack.mail.next_to(email, after=after)
+    assert mail.link is not None
+    return mail.link
 
 
 async def new_member(browser: Browser, stack: Stack, *, email: str = "") -> Member:

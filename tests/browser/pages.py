@@ -1,6 +1,7 @@
 """Every page of the portal, in one list: what is looked at, by whom, and what it is called in the pictures.
 
-A page that is missing here fails `test_every_page.py`. Paths may name what a member has (`house.Member.facts`).
+A page that is missing here fails `test_every_page.py`. Paths may name what there is in the house of the test: a request
+of the member's, links that came by mail.
 """
 
 from dataclasses import dataclass
@@ -32,6 +33,19 @@ def _documentation() -> list[Page]:
 
 PAGES = [
     Page("home", "Home", "/"),
-    # Page("home-signed-in", "Home, signed in", "/", "member"),
+    Page("home-signed-in", "Home, signed in", "/", "member"),
+    Page("sign-up", "Sign up", "/sign-up"),
+    Page("sign-up-confirm", "Open the account", "/sign-up/confirm?link={sign_up_link}"),
+    Page("sign-in", "Sign in", "/sign-in"),
+    Page("forgot", "Forgotten password", "/forgot"),
+    Page("reset", "New password", "/reset?link={reset_link}"),
+    Page("link-gone", "A link that is not good any more", "/reset?link=gone", status=410),
+    Page("account", "Account", "/account", "member"),
+    Page("confirm", "Confirm that it is you", "/account/confirm", "member"),
     Page("not-found", "A page that is not there", "/nowhere", status=404),
 ]
+
+# What a page shows after something was done on it: pictured and examined by the tests that do it.
+STATES: dict[str, str] = {}
+
+PICTURED = [*((page.name, page.title) for page in PAGES), *STATES.items()]

@@ -7,7 +7,8 @@ the tests leaves them in a folder of its own; `make screenshots` sets SMARTROUTE
 import asyncio
 import base64
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from itertools import product
 from pathlib import Path
 
 from playwright.async_api import Page
@@ -16,21 +17,21 @@ from tests.browser.visit import DESKTOP, TELEPHONE, Scheme
 
 SCREENS = {"desktop": DESKTOP, "telephone": TELEPHONE}
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-_QUALITY = 60
-# A long page is shown as far as this: the rest looks the same, and a telephone's whole reference would be a scroll.
-_TALLEST = 3000
+_QUALITY = 40
+# A long page is shown as far as this: the rest looks the same, and there are more than a hundred pictures.
+_TALLEST = 1600
 
 
 def folder(*, otherwise: Path) -> Path:
     """Where the pictures go."""
     chosen = os.environ.get("SMARTROUTE_SCREENSHOTS")
-    place = Path(chosen) if chosen else otherwise
+    place = Path(chosen) if chosen else otherwise / "screenshots"
     place.mkdir(parents=True, exist_ok=True)
     return place
 
 
 async def take(page: Page, file: Path) -> None:
-    """The whole page, from its top."""
+    """The page from its top."""
     session = await page.context.new_cdp_session(page)
     size = (await session.send("Page.getLayoutMetrics"))["cssContentSize"]
     area = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], _TALLEST), "scale": 1}
@@ -40,8 +41,26 @@ async def take(page: Page, file: Path) -> None:
     await asyncio.to_thread(file.write_bytes, base64.b64decode(picture["data"]))
 
 
+async def in_every_look(page: Page, name: str, place: Path) -> AsyncIterator[tuple[str, Scheme]]:
+    """Turn a page that cannot be opened again to each screen and scheme, take its picture, and hand it over so."""
+    before = page.viewport_size
+    for screen, scheme in product(SCREENS, SCHEMES):
+        await page.set_viewport_size(SCREENS[screen]["viewport"])
+        await page.emulate_media(color_scheme=scheme)
+        await take(page, place / name_of(name, screen, scheme))
+        yield screen, scheme
+    await page.emulate_media(color_scheme=None)
+    if before is not None:
+        await page.set_viewport_size(before)
+
+
 def name_of(page: str, screen: str, scheme: str) -> str:
     return f"{page}-{screen}-{scheme}.webp"
+
+
+def names(pages: Iterable[tuple[str, str]]) -> set[str]:
+    """The files that `pages` (name and title) should have."""
+    return {name_of(name, screen, scheme) for name, _ in pages for screen in SCREENS for scheme in SCHEMES}
 
 
 def index(pages: Iterable[tuple[str, str]], *, below: str) -> str:

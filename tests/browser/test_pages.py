@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from itertools import product
-from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
@@ -25,22 +25,24 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 class Visits:
     """One visit for every look and reader, opened when it is first wanted: pages are what is tested, not browsers."""
 
-    def __init__(self, browser: Browser, house: House, member: Member | None) -> None:
+    def __init__(self, browser: Browser, house: House, member: Member, facts: Mapping[str, str]) -> None:
         self._browser = browser
         self._house = house
         self._member = member
+        self._facts = facts
         self._open: dict[tuple[str, str], Visit] = {}
 
     async def to(self, page: Page, look: str, options: Mapping[str, object]) -> Visit:
         """The visit with this look, its page opened."""
         key = (look, page.reader)
         if key not in self._open:
-            state = {"storage_state": self._member.state} if page.reader == "member" and self._member else {}
+            state = {"storage_state": self._member.state} if page.reader == "member" else {}
             self._open[key] = await visit.begin(self._browser, self._house.origin, **options, **state)
         seen = self._open[key]
         seen.faults.clear()
-        response = await seen.go(page.path.format(**(self._member.facts if self._member else {})))
+        response = await seen.go(page.path.format(**self._facts))
         assert response.status == page.status
+        assert urlsplit(seen.page.url).path == urlsplit(page.path.format(**self._facts)).path
         await seen.page.wait_for_load_state("load")
         return seen
 
@@ -53,16 +55,28 @@ async def home() -> AsyncIterator[House]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def visits(browser: Browser, home: House) -> AsyncIterator[Visits]:
-    needed = any(page.reader == "member" for page in PAGES)
-    member = await house.new_member(browser, home.stack) if needed else None
-    yield Visits(browser, home, member)
+    member = await house.new_member(browser, home.stack)
+    yield Visits(browser, home, member, await _facts(browser, home, member))
+
+
+async def _facts(browser: Browser, home: House, member: Member) -> dict[str, str]:
+    """What the paths of pages name."""
+    seen = await visit.begin(browser, home.origin)
+    sign_up = await house.ask_for_account(seen, home.stack, house.new_email("grace"))
+    reset = await house.ask_for_reset(seen, home.stack, member.email)
+    await seen.context.close()
+    return {"sign_up_link": _secret(sign_up), "reset_link": _secret(reset)}
+
+
+def _secret(link: str) -> str:
+    return parse_qs(urlsplit(link).query)["link"][0]
 
 
 @every_page
 async def test_a_page_is_sound_on_every_screen_in_light_and_dark(
     visits: Visits, page: Page, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = screenshots.folder(otherwise=Path(tmp_path_factory.getbasetemp()) / "screenshots")
+    folder = screenshots.folder(otherwise=tmp_path_factory.getbasetemp())
     for screen, scheme in product(screenshots.SCREENS, screenshots.SCHEMES):
         look = {**screenshots.SCREENS[screen], "color_scheme": scheme}
         seen = await visits.to(page, f"{screen} {scheme}", look)

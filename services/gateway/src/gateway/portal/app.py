@@ -1,7 +1,7 @@
 """The portal as one ASGI application: everything it is made of, built here, and every page group included by name."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from contracts.plans import PlanCatalogue
 from gateway.handlers.models import ReadCards
 from gateway.handlers.receipts import ReadReceipt
 from gateway.handlers.usage import ReadUsage
+from gateway.portal.activity import Activities
 from gateway.portal.allowance import Allowances
 from gateway.portal.assets import PREFIX, Assets
 from gateway.portal.documentation.library import read_library
@@ -23,17 +24,25 @@ from gateway.portal.identity.identity import Given, Identity, build_identity
 from gateway.portal.identity.letters import Letters
 from gateway.portal.identity.mail import Postman
 from gateway.portal.identity.mail_relay import Relay
+from gateway.portal.identity.oidc import Oidc, oidc_of
 from gateway.portal.identity.purging import purging
 from gateway.portal.pages.account import build_account
 from gateway.portal.pages.documentation import ReadingRoom, build_documentation
 from gateway.portal.pages.failures import Failures
 from gateway.portal.pages.home import build_home
+from gateway.portal.pages.oidc import build_oidc
+from gateway.portal.pages.overview import build_overview
+from gateway.portal.pages.plans import build_plans
 from gateway.portal.pages.sign_in import build_sign_in
 from gateway.portal.pages.sign_up import build_sign_up
+from gateway.portal.pages.tokens import build_tokens
+from gateway.portal.pages.webhooks import build_webhooks
 from gateway.portal.rendering import Renderer
+from gateway.portal.service_tokens import ServiceTokens
 from gateway.portal.session_tokens import SessionTokens
 from gateway.portal.sessions import Sessions
 from gateway.portal.site import Site, site_of
+from gateway.portal.subscriptions import Subscriptions
 from gateway.settings import PortalSettings
 from gateway.store import SessionStore, Store, TokenStore
 from gateway.store.users import UserStore
@@ -65,8 +74,12 @@ class Parts:
     store: Store
     sessions: Sessions
     session_tokens: SessionTokens
+    service_tokens: ServiceTokens
     allowances: Allowances
+    activities: Activities
+    subscriptions: Subscriptions
     identity: Identity
+    oidc: Oidc | None
 
 
 @asynccontextmanager
@@ -87,13 +100,26 @@ async def portal(settings: PortalSettings, given: Surroundings) -> AsyncIterator
         store=Store(given.engine),
         sessions=sessions,
         session_tokens=SessionTokens(TokenStore(given.engine), given.signing_key),
+        service_tokens=ServiceTokens(
+            TokenStore(given.engine),
+            Store(given.engine),
+            given.bus,
+            timeout_seconds=settings.portal_ask_timeout_seconds,
+        ),
         allowances=Allowances(given.read_usage, given.plans),
+        activities=Activities(given.bus, timeout_seconds=settings.portal_ask_timeout_seconds),
+        subscriptions=Subscriptions(given.bus, timeout_seconds=settings.portal_ask_timeout_seconds),
         identity=build_identity(settings, given_identity),
+        oidc=oidc_of(settings, site, key=given.signing_key),
     )
     failures = Failures(parts.render)
     pages = build_pages(routers(given, parts), failures)
     guarded = Guard(pages, refuse=failures.refuse, sessions=sessions, site=site, key=given.signing_key)
-    async with postman.running(), purging(sessions.store, parts.identity.links, parts.identity.counters):
+    async with (
+        postman.running(),
+        parts.oidc.running() if parts.oidc is not None else nullcontext(),
+        purging(sessions.store, parts.identity.links, parts.identity.counters),
+    ):
         yield _with_files(guarded, assets)
 
 
@@ -112,6 +138,11 @@ def routers(given: Surroundings, parts: Parts) -> tuple[APIRouter, ...]:
         build_sign_up(parts.render, parts.identity),
         build_sign_in(parts.render, parts.identity),
         build_account(parts.render, parts.identity, parts.allowances),
+        *((build_oidc(parts.render, parts.identity, parts.oidc),) if parts.oidc is not None else ()),
+        build_overview(parts.render, parts.allowances, parts.activities, given.plans, given.read_receipt),
+        build_plans(parts.render, parts.allowances, parts.subscriptions, given.plans, origin=parts.site.origin),
+        build_webhooks(parts.subscriptions),
+        build_tokens(parts.render, parts.service_tokens),
     )
 
 

@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 28, 15, 40, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-@pytest.mark.parametrize("name", ["ci", "Bücherei 2 – nächtlich", "夜", "👩‍💻 laptop", "<b>&amp;'\"", "x" * 80])
+@pytest.mark.parametrize("name", ["ci", "Bücherei 2, nächtlich", "夜", "👩‍💻 laptop", "<b>&amp;'\"", "x" * 80])
 def test_a_name_may_be_nearly_any_text(name: str) -> None:
     assert not Wanted(name).faults()
 

@@ -23,11 +23,6 @@ from tests.service.quota.quota_process import quota_here, usage
 AN_HOUR_SECONDS = 3600.0
 
 
-@pytest_asyncio.fixture
-async def database(fresh_database: FreshDatabase) -> Database:
-    return await fresh_database("billing", "quota")
-
-
 @dataclass(frozen=True, slots=True)
 class Told:
     """Quota listens to what billing's relay tells of this store."""

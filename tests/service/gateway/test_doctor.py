@@ -127,7 +127,7 @@ async def test_a_model_that_uses_tools_passes_everything_for_two_prompts(clinics
 async def test_findings_come_one_by_one_as_they_are_known(clinics: Clinics) -> None:
     async with clinics.open(faults.hang_midway()) as clinic:
         examination = examine(clinic.home.base_url, clinic.home.token, alias=ALIAS)
-        async with aclosing(examination):  # type: ignore[type-var]
+        async with aclosing(examination):
             first = [await anext(examination) for _ in range(4)]
         assert [finding.check for finding in first] == list(Check)[:4]
 

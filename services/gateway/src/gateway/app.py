@@ -254,6 +254,7 @@ async def _paged(
         read_cards=asked.read_cards,
         read_usage=asked.read_usage,
         read_receipt=asked.read_receipt,
+        endpoint_url=of_portal.portal_endpoint_url or own_url(settings),
         signing_key=key,
         figures=figures_of(settings),
     )
@@ -262,6 +263,12 @@ async def _paged(
             yield pages
     finally:
         await engine.dispose()
+
+
+def own_url(settings: Settings) -> str:
+    """Where this process reaches itself: a wildcard address listens on the loopback too."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def build_public(

@@ -27,12 +27,14 @@ from gateway.portal.identity.mail_relay import Relay
 from gateway.portal.identity.oidc import Oidc, oidc_of
 from gateway.portal.identity.purging import purging
 from gateway.portal.pages.account import build_account
+from gateway.portal.pages.doctor import build_doctor
 from gateway.portal.pages.documentation import ReadingRoom, build_documentation
 from gateway.portal.pages.failures import Failures
 from gateway.portal.pages.home import build_home
 from gateway.portal.pages.oidc import build_oidc
 from gateway.portal.pages.overview import build_overview
 from gateway.portal.pages.plans import build_plans
+from gateway.portal.pages.setup import build_setup
 from gateway.portal.pages.sign_in import build_sign_in
 from gateway.portal.pages.sign_up import build_sign_up
 from gateway.portal.pages.tokens import build_tokens
@@ -61,6 +63,7 @@ class Surroundings:
     read_cards: ReadCards
     read_usage: ReadUsage
     read_receipt: ReadReceipt
+    endpoint_url: str
     signing_key: bytes
     figures: Mapping[str, str]
 
@@ -138,6 +141,10 @@ def routers(given: Surroundings, parts: Parts) -> tuple[APIRouter, ...]:
         build_sign_up(parts.render, parts.identity),
         build_sign_in(parts.render, parts.identity),
         build_account(parts.render, parts.identity, parts.allowances),
+        build_setup(parts.render, parts.site, parts.allowances, given.plans, given.read_cards),
+        build_doctor(
+            parts.render, parts.allowances, parts.session_tokens, given.plans, endpoint_url=given.endpoint_url
+        ),
         *((build_oidc(parts.render, parts.identity, parts.oidc),) if parts.oidc is not None else ()),
         build_overview(parts.render, parts.allowances, parts.activities, given.plans, given.read_receipt),
         build_plans(parts.render, parts.allowances, parts.subscriptions, given.plans, origin=parts.site.origin),

@@ -7,7 +7,7 @@ One turn per format: its first answer shows the stream and the tool call, its se
 prompts at most, and what ends early costs less.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
 from gateway.portal.doctor.answers import Answer, Heard, NoAnswer
@@ -52,7 +52,7 @@ _REASONS = {
 
 async def examine(
     base_url: str, token: str, *, alias: str, deadline_seconds: float = DEADLINE_SECONDS
-) -> AsyncIterator[Finding]:
+) -> AsyncGenerator[Finding, None]:
     """A finding for every check, in order, each as soon as it is known. Closing it cancels the call that runs."""
     first = judge_token(token)
     yield first

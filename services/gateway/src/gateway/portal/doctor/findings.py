@@ -314,6 +314,6 @@ CATALOGUE: dict[Code, Entry] = {
     ),
     Code.SKIPPED: Entry(Verdict.SKIPPED, "Not looked at: {reason}."),
     Code.OUT_OF_TIME: Entry(
-        Verdict.SKIPPED, "Not looked at: the time of this check ({limit} s) was over.", "Run the check again."
+        Verdict.WARNING, "Not looked at: the time of this check ({limit} s) was over.", "Run the check again."
     ),
 }

@@ -92,6 +92,9 @@ class StripeCheckout:
                 raise PaymentAway(str(exc)) from exc
 
     def read(self, body: str, signature: str) -> Notice:
+        if not signature.isascii():
+            # The library compares texts of ASCII only, and breaks on others.
+            raise NoticeUnfit("bad_signature")
         try:
             stripe.WebhookSignature.verify_header(
                 body, signature, self._settings.webhook_secret, tolerance=TOLERANCE_SECONDS

@@ -37,6 +37,7 @@ from gateway.portal.pages.plans import build_plans
 from gateway.portal.pages.setup import build_setup
 from gateway.portal.pages.sign_in import build_sign_in
 from gateway.portal.pages.sign_up import build_sign_up
+from gateway.portal.pages.tester import build_tester
 from gateway.portal.pages.tokens import build_tokens
 from gateway.portal.pages.webhooks import build_webhooks
 from gateway.portal.rendering import Renderer
@@ -150,6 +151,7 @@ def routers(given: Surroundings, parts: Parts) -> tuple[APIRouter, ...]:
         build_plans(parts.render, parts.allowances, parts.subscriptions, given.plans, origin=parts.site.origin),
         build_webhooks(parts.subscriptions),
         build_tokens(parts.render, parts.service_tokens),
+        build_tester(parts.render, parts.site, parts.allowances, given.plans, parts.session_tokens),
     )
 
 

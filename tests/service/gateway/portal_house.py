@@ -35,20 +35,26 @@ class Browser:
     """Sends what a browser sends. Its cookies are kept here, because they are `Secure` and the connection is not."""
 
     origin: str
+    client: httpx.AsyncClient = field(repr=False)
     cookies: dict[str, str] = field(default_factory=dict)
     address: str = field(default_factory=lambda: next(_ADDRESSES))
     csrf: str = ""
 
-    async def get(self, path: str, **headers: str) -> httpx.Response:
-        return await self.send("GET", path, headers=headers)
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        return await self.send("GET", path, headers=headers or {})
 
     async def post(
-        self, path: str, fields: Mapping[str, str] | None = None, *, csrf: str | None = None, **headers: str
+        self,
+        path: str,
+        fields: Mapping[str, str] | None = None,
+        *,
+        csrf: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """A form of the page that was loaded last, from that page; `csrf=""` leaves the token out."""
         token = self.csrf if csrf is None else csrf
         data = {**(fields or {}), **({"csrf": token} if token else {})}
-        sent = {"origin": self.origin, "sec-fetch-site": "same-origin"} if not headers else headers
+        sent = headers or {"origin": self.origin, "sec-fetch-site": "same-origin"}
         return await self.send("POST", path, headers=sent, data=data)
 
     async def submit(self, path: str, fields: Mapping[str, str] | None = None, *, page: str = "") -> httpx.Response:
@@ -62,8 +68,8 @@ class Browser:
         every = {"accept": "text/html", "x-forwarded-for": self.address, **headers}
         if self.cookies:
             every["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        async with httpx.AsyncClient(base_url=self.origin, timeout=20) as client:
-            response = await client.request(method, path, headers=every, data=data)
+        response = await self.client.request(method, f"{self.origin}{path}", headers=every, data=data)
+        self.client.cookies.clear()
         self._keep(response)
         return response
 
@@ -95,9 +101,10 @@ class PortalHouse:
     gateway: Gateway
     process: Process
     mails: MailServer
+    client: httpx.AsyncClient
 
     def browser(self) -> Browser:
-        return Browser(self.process.origin)
+        return Browser(self.process.origin, self.client)
 
     async def link_to(self, email: str, *, after: int = 0) -> str:
         """Path and query of the link in a mail, which is on the public address whatever the browser's is."""
@@ -156,5 +163,5 @@ async def portal_house(databases: Databases, *services: str, **extra: str) -> As
                 **{f"GATEWAY_{name.upper()}": value for name, value in extra.items()},
             }
             gateway = Gateway(await databases.fresh("gateway", *services), nats.url, settings)
-            async with gateway.running() as process:
-                yield PortalHouse(gateway, process, mails)
+            async with gateway.running() as process, httpx.AsyncClient(timeout=20) as client:
+                yield PortalHouse(gateway, process, mails, client)

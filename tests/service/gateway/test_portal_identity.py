@@ -309,7 +309,8 @@ async def test_a_proof_that_was_long_ago_is_asked_for_again_and_gives_a_new_cook
     done = await browser.submit("/account/confirm", {**fields, "password": PASSWORD})
     assert (done.status_code, done.headers["location"]) == (303, "/account")
     assert browser.session != cookie
-    stale = Browser(browser.origin, cookies={**browser.cookies, "__Host-smartroute_session": cookie or ""})
+    stale = house.browser()
+    stale.cookies["__Host-smartroute_session"] = cookie or ""
     assert not await stale.is_signed_in()
 
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.browser import chromium, visit
+from tests.browser import chromium, screenshots, visit
 from tests.browser.visit import Visit
 
 OpenVisit = Callable[..., Awaitable[Visit]]
@@ -44,3 +44,9 @@ async def new_visit(browser: Browser) -> AsyncIterator[OpenVisit]:
         await each.context.close()
     for each in begun:
         each.check()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run's pictures."""
+    return screenshots.folder(otherwise=tmp_path_factory.getbasetemp())

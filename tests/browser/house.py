@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from playwright.async_api import Browser, StorageState
+from playwright.async_api import Browser, Locator, StorageState
 
 from devstack.provider import Provider, Script, scripts
 from devstack.pytest_plugin import short_folder
 from devstack.stack import Stack
 from tests.browser import visit
 from tests.browser.visit import Visit
-from tests.e2e.product import profiles
+from tests.e2e.product import eventually, profiles
 
 PASSWORD = "a calm sentence nobody else says"
 SAID = "Hello there, this is the scripted provider."
@@ -42,10 +42,12 @@ class House:
 @asynccontextmanager
 async def opened(*, default: Script | None = None, **options: Any) -> AsyncIterator[House]:
     """A house while the block runs. `options` are those of `Stack`."""
+    # When a token was last used is written every minute otherwise.
+    environment = {"GATEWAY_TOKEN_USE_INTERVAL_SECONDS": "0.2"}
     with short_folder() as folder:
         async with (
             Provider(default=default or scripts.answer(SAID)) as provider,
-            Stack(folder, profiles=profiles({"only": provider}), **options) as stack,
+            Stack(folder, profiles=profiles({"only": provider}), environment=environment, **options) as stack,
         ):
             yield House(stack, provider)
 
@@ -85,6 +87,29 @@ async def ask_for_reset(seen: Visit, stack: Stack, email: str) -> str:
     await seen.page.get_by_label("E-mail").fill(email)
     await seen.page.get_by_role("button", name="Send the link").click()
     return await mailed_link(stack, email, after=earlier)
+
+
+async def create_token(seen: Visit, name: str) -> str:
+    """Through the form; the token as it is shown this once."""
+    await seen.go("/tokens")
+    await seen.page.get_by_label("Name").fill(name)
+    await seen.page.get_by_role("button", name="Create the token").click()
+    return await shown_token(seen)
+
+
+async def shown_token(seen: Visit) -> str:
+    """The token on the page that shows it."""
+    return (await seen.page.get_by_role("region", name="Your new token").inner_text()).strip()
+
+
+async def reloaded_until(seen: Visit, what: Locator, *, is_shown: bool = True) -> None:
+    """Open the page again until something is on it, or not: for what other services tell in their own time."""
+
+    async def holds() -> bool:
+        await seen.page.reload()
+        return await what.is_visible() is is_shown
+
+    await eventually(holds)
 
 
 async def mailed_link(stack: Stack, email: str, *, after: int = 0) -> str:

@@ -34,18 +34,34 @@ def _documentation() -> list[Page]:
 PAGES = [
     Page("home", "Home", "/"),
     Page("home-signed-in", "Home, signed in", "/", "member"),
+    Page("overview", "Overview", "/overview", "member"),
+    Page("receipt", "Receipt of a request", "/overview/requests/{request_id}", "member"),
+    Page("tokens", "Service tokens", "/tokens", "member"),
+    Page("token", "One token", "/tokens/{token_id}", "member"),
+    Page("plans", "Plans", "/plans"),
+    Page("plans-signed-in", "Plans, signed in", "/plans", "member"),
+    Page("account", "Account", "/account", "member"),
+    Page("confirm", "Confirm that it is you", "/account/confirm", "member"),
     Page("sign-up", "Sign up", "/sign-up"),
     Page("sign-up-confirm", "Open the account", "/sign-up/confirm?link={sign_up_link}"),
     Page("sign-in", "Sign in", "/sign-in"),
     Page("forgot", "Forgotten password", "/forgot"),
     Page("reset", "New password", "/reset?link={reset_link}"),
     Page("link-gone", "A link that is not good any more", "/reset?link=gone", status=410),
-    Page("account", "Account", "/account", "member"),
-    Page("confirm", "Confirm that it is you", "/account/confirm", "member"),
+    Page("docs", "Documentation", "/docs"),
+    Page("docs-signed-in", "Documentation, signed in", "/docs/chat-completions", "member"),
+    Page("docs-search", "Documentation: search", "/docs?q=stream"),
+    Page("docs-reference", "Documentation: API reference", "/docs/reference"),
+    *_documentation(),
     Page("not-found", "A page that is not there", "/nowhere", status=404),
 ]
 
 # What a page shows after something was done on it: pictured and examined by the tests that do it.
-STATES: dict[str, str] = {}
+STATES = {
+    "token-created": "A new token, shown once",
+    "limit-reached": "No prompt left",
+    "upgrade-asked": "A larger plan, asked for",
+    "upgrade-approved": "The larger plan, approved",
+}
 
 PICTURED = [*((page.name, page.title) for page in PAGES), *STATES.items()]

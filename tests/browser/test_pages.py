@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from itertools import product
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +13,7 @@ from tests.browser import accessibility, budgets, house, screenshots, visit
 from tests.browser.house import House, Member
 from tests.browser.pages import PAGES, Page
 from tests.browser.visit import Visit
+from tests.e2e.product import chat
 
 # axe-core takes half a second for a page: it looks at the two that differ most.
 AXED = {("desktop", "light"), ("telephone", "dark")}
@@ -61,6 +63,23 @@ async def visits(browser: Browser, home: House) -> AsyncIterator[Visits]:
 
 async def _facts(browser: Browser, home: House, member: Member) -> dict[str, str]:
     """What the paths of pages name."""
+    seen = await visit.begin(browser, home.origin, storage_state=member.state)
+    token = await house.create_token(seen, "My laptop")
+    answers = [await chat(home.stack, token, stream=is_streamed) for is_streamed in (True, False, True)]
+    await seen.go("/tokens")
+    link = await seen.page.get_by_role("link", name="My laptop").get_attribute("href")
+    await seen.go("/overview")
+    await house.reloaded_until(seen, seen.page.get_by_role("link", name="Receipt of").nth(2))
+    await seen.context.close()
+    return {
+        "token_id": str(link).rpartition("/")[2],
+        "request_id": answers[0].headers["x-request-id"],
+        **await _links(browser, home, member),
+    }
+
+
+async def _links(browser: Browser, home: House, member: Member) -> dict[str, str]:
+    """What came by mail and was not followed."""
     seen = await visit.begin(browser, home.origin)
     sign_up = await house.ask_for_account(seen, home.stack, house.new_email("grace"))
     reset = await house.ask_for_reset(seen, home.stack, member.email)
@@ -73,17 +92,14 @@ def _secret(link: str) -> str:
 
 
 @every_page
-async def test_a_page_is_sound_on_every_screen_in_light_and_dark(
-    visits: Visits, page: Page, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = screenshots.folder(otherwise=tmp_path_factory.getbasetemp())
+async def test_a_page_is_sound_on_every_screen_in_light_and_dark(visits: Visits, page: Page, pictures: Path) -> None:
     for screen, scheme in product(screenshots.SCREENS, screenshots.SCHEMES):
         look = {**screenshots.SCREENS[screen], "color_scheme": scheme}
         seen = await visits.to(page, f"{screen} {scheme}", look)
         assert await seen.page.get_by_role("heading", level=1).count() == 1
         await budgets.fits(seen.page)
         await budgets.stays_put(seen.page)
-        await screenshots.take(seen.page, folder / screenshots.name_of(page.name, screen, scheme))
+        await screenshots.take(seen.page, pictures / screenshots.name_of(page.name, screen, scheme))
         if (screen, scheme) in AXED:
             await accessibility.axe(seen.page)
         seen.check()

@@ -17,10 +17,10 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
 LEEWAY_SECONDS = 60
 LONGEST_SUBJECT = 255
 
-# Of each algorithm the hash that `at_hash` is made with (Core 3.1.3.6; Ed25519 hashes with SHA-512 itself).
+# Of each algorithm the hash that `at_hash` is made with (Core 3.1.3.6; Ed25519 hashes with SHA-512 itself). `EdDSA`
+# does not say which curve it is, and is deprecated for that (RFC 9864).
 _HASHES = {
     **{f"{family}{bits}": f"sha{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)},
-    "EdDSA": "sha512",
     "Ed25519": "sha512",
 }
 

@@ -1,1 +1,5 @@
-"""The documentation: pages from text files and from the code itself, read once at start."""
+"""The documentation: pages from text files and from the code itself, read once at start.
+
+A page is `content/NN-slug.md`, an example a file of every language in `examples/`. What the code knows is not written
+again: tables of outcomes, errors, headers, plans and limits, and every operation, are made from it (`library`).
+"""

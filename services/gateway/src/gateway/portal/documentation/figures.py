@@ -7,6 +7,7 @@ from gateway.wire.chat.decode import MAX_DEPTH, MAX_MESSAGES
 from gateway.wire.chat.decode import MAX_TOOLS as MAX_CHAT_TOOLS
 from gateway.wire.chat.toolcalls import MAX_TOOL_CALLS
 from gateway.wire.responses.declared import MAX_TOOLS as MAX_RESPONSE_TOOLS
+from gateway.wire.responses.decode import MAX_ITEMS
 
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _SIZES = ((1024 * 1024, "MiB"), (1024, "KiB"))
@@ -30,6 +31,7 @@ def figures_of(settings: Settings) -> Mapping[str, str]:
         "idempotency_hold": spelled_time(settings.idempotency_hold_seconds),
         "depth": str(MAX_DEPTH),
         "messages": f"{MAX_MESSAGES:,}",
+        "items": f"{MAX_ITEMS:,}",
         "chat_tools": str(MAX_CHAT_TOOLS),
         "response_tools": f"{MAX_RESPONSE_TOOLS:,}",
         "tool_calls": str(MAX_TOOL_CALLS),

@@ -71,7 +71,7 @@ WHEN_ERROR = {
     ),
     "conversation_lost": (
         "The conversation is in the middle of its tool calls, or carries the model's own state, and the model that it "
-        "belongs to is not there any more.",
+        "belongs to is not there any more. `x-should-retry` is `false`.",
         "Begin a new conversation.",
     ),
     "context_length_exceeded": ("The input is longer than the model's context window.", "Send less input."),
@@ -108,7 +108,7 @@ WHEN_ERROR = {
     ),
     "rate_limit_exceeded": (
         "More requests at once or a minute than the speed of the plan, which the message names. There are prompts "
-        "left.",
+        "left. Also for tool results that another request of yours is being answered for.",
         "After `Retry-After`.",
     ),
     "headers_too_large": ("The headers are too large or too many.", "Send fewer headers."),

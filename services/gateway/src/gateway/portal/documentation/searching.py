@@ -14,6 +14,8 @@ _HEADING = re.compile(r'<h[2345] id="([^"]+)">(.*?)</h[2345]>', re.DOTALL)
 # Tags inside of a line part no words.
 _INLINE_TAG = re.compile(r"</?(?:a|code|em|span|strong)\b[^>]*>")
 _TAG = re.compile(r"<[^>]+>")
+# Of examples and other code nothing is searched: what it does is said around it.
+_CODE = re.compile(r'<pre\b.*?</pre>|<label\b.*?</label>|<p class="example__token">.*?</p>', re.DOTALL)
 _SPACE = re.compile(r"[\s\ue000\ue001]+")
 
 
@@ -40,7 +42,7 @@ class Hit:
 
 def entries_of(path: str, title: str, extra: str, html: str) -> tuple[Entry, ...]:
     """The parts of a page: what comes before its first heading, and one for each heading."""
-    first, *rest = _HEADING.split(html)
+    first, *rest = _HEADING.split(_CODE.sub(" ", html))
     found = [Entry(path, title, "", words_of(first), extra)]
     for anchor, heading, text in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
         found.append(Entry(f"{path}#{anchor}", title, words_of(heading), words_of(text), ""))
@@ -83,8 +85,11 @@ def _hit(entry: Entry, words: list[str]) -> Hit:
     place, word = min(places)
     begin, end = max(0, place - _BEFORE), place + len(word)
     before = text[begin:place]
-    return Hit(entry, f"…{before}" if begin else before, text[place:end], _up_to(text, end, end + _AFTER))
+    if begin:
+        before = f"…{before.partition(' ')[2]}"
+    return Hit(entry, before, text[place:end], _up_to(text, end, end + _AFTER))
 
 
 def _up_to(text: str, begin: int, end: int) -> str:
-    return f"{text[begin:end]}…" if end < len(text) else text[begin:]
+    """A piece that ends with a whole word."""
+    return f"{text[begin:end].rpartition(' ')[0]} …" if end < len(text) else text[begin:]

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -39,21 +39,16 @@ def build_overview(
         allowance, activity = await asyncio.gather(
             allowances.of(visitor), activities.of(visitor, today=now.date(), before=before)
         )
-        days = days_through(now.date(), activity.days if activity is not None else ())
-        outcomes = outcomes_of(days)
         return render.page(
             request,
             "overview/overview.html",
             allowance=allowance,
             pace=pace(allowance.monthly, now=now) if allowance is not None else None,
             activity=activity,
-            days=days,
-            outcomes=outcomes,
-            totals={outcome: sum(day.ended.get(outcome, 0) for day in days) for outcome in outcomes},
-            chart=_chart(days, outcomes),
             requests=_reports(activity, plans()),
             before=before,
             words=words,
+            **_days(activity, now.date()),
         )
 
     @pages.get("/overview/requests/{request_id}")
@@ -73,6 +68,18 @@ def _reports(activity: Activity | None, plans: PlanCatalogue) -> Sequence[Receip
     """As `GET /v1/receipts/{request_id}` tells them."""
     receipts = activity.requests if activity is not None else ()
     return [report(Found(receipt), plans, request_id=receipt.request_id) for receipt in receipts]
+
+
+def _days(activity: Activity | None, today: date) -> Mapping[str, Any]:
+    """What the template is given of them."""
+    days = days_through(today, activity.days if activity is not None else ())
+    outcomes = outcomes_of(days)
+    return {
+        "days": days,
+        "outcomes": outcomes,
+        "totals": {outcome: sum(day.ended.get(outcome, 0) for day in days) for outcome in outcomes},
+        "chart": _chart(days, outcomes),
+    }
 
 
 def _chart(days: Sequence[Day], outcomes: Sequence[Outcome]) -> Mapping[str, object]:

@@ -187,6 +187,11 @@ def build_plans(
             raise ServiceUnavailable
         return JSONResponse({"mark": reading.mark})
 
+    _add_changes(pages, own, origin=origin)
+    return pages
+
+
+def _add_changes(pages: APIRouter, own: _Pages, *, origin: str) -> None:
     @pages.post("/plans/upgrade")
     async def upgrade(request: Request, visitor: RecentlySignedIn, form: PostedForm) -> Response:
         wish = form.text("wish") or uuid4().hex
@@ -201,8 +206,6 @@ def build_plans(
         noted = cookie(NOTED_COOKIE, str(_id(form.text("upgrade"))), max_age_seconds=round(TOLD_FOR.total_seconds()))
         visit_of(request.scope).set_cookies.append(noted)
         return _seen("/plans")
-
-    return pages
 
 
 def _seen(path: str) -> Response:

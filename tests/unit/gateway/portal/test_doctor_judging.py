@@ -97,6 +97,7 @@ def test_listed_models_give_the_aliases_and_what_is_known_of_their_tools() -> No
         (an_error(405, "method_not_allowed"), Code.REQUEST_REFUSED),
         (Answer(502, {}, b"<h1>Bad gateway</h1>"), Code.NOT_OURS),
         (a_reply({"data": []}), Code.NOT_OURS),
+        (a_reply({"data": ["gpt"]}), Code.NOT_OURS),
         (AWAY, Code.UNREACHABLE),
         (NoAnswer("too_slow", limit_seconds=5), Code.TOO_SLOW),
     ],
@@ -133,6 +134,10 @@ def test_fewer_prompts_than_a_check_needs_are_a_warning() -> None:
 
 def test_a_plan_without_limits_is_said_to_have_none() -> None:
     assert judge_usage(a_usage(None, None), needed=2).code is Code.USAGE_UNLIMITED
+
+
+def test_usage_in_another_form_is_not_ours() -> None:
+    assert judge_usage(a_reply({"plan": "plus", "used": 3}), needed=2).code is Code.NOT_OURS
 
 
 def test_a_token_that_may_not_read_usage_is_only_warned() -> None:

@@ -34,10 +34,14 @@ def judge_models(answer: Answer | NoAnswer) -> tuple[Finding, dict[str, bool | N
         return silence(Check.MODELS, answer), {}
     listed = answer.json if answer.status == 200 else None
     models = listed.get("data") if listed is not None else None
-    if not isinstance(models, list) or not models:
+    if not isinstance(models, list) or not models or not all(_is_model(model) for model in models):
         return refusal(Check.MODELS, answer, scope=INFERENCE, aliases=""), {}
-    aliases = {str(model["id"]): (model.get("capabilities") or {}).get("tools") for model in models}
+    aliases = {model["id"]: (model.get("capabilities") or {}).get("tools") for model in models}
     return found(Check.MODELS, Code.MODELS_LISTED, seconds=answer.seconds, count=len(aliases)), aliases
+
+
+def _is_model(model: object) -> bool:
+    return isinstance(model, dict) and isinstance(model.get("id"), str)
 
 
 def judge_usage(answer: Answer | NoAnswer, *, needed: int) -> Finding:
@@ -47,7 +51,7 @@ def judge_usage(answer: Answer | NoAnswer, *, needed: int) -> Finding:
     if answer.error == "insufficient_permissions":
         return found(Check.USAGE, Code.USAGE_HIDDEN, seconds=answer.seconds)
     usage = answer.json if answer.status == 200 else None
-    if usage is None or "plan" not in usage:
+    if usage is None or not all(isinstance(usage.get(window), dict) for window in _WINDOW_NAMES):
         return refusal(Check.USAGE, answer, scope=USAGE_READ, aliases="")
     window = _binding(usage)
     if window is None:

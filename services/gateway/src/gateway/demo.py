@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from chassis.bus import Bus
@@ -23,7 +24,7 @@ async def seed(
 
     A token of the file that still works is kept, so repeating changes nothing. Raises `CommandFailed`, `BusError`.
     """
-    known = _read(file)
+    known = {plan: token for plan, token in read(file).items() if isinstance(token, str)}
     made: list[str] = []
     for plan in plans.names:
         account = await _account(store, f"demo-{plan}", plan)
@@ -33,9 +34,9 @@ async def seed(
             known[plan], _ = await accounts.issue_token(store, account, name=TOKEN_NAME, scopes=SCOPES)
             made.append(plan)
             # At once: a token that was made and not written down is lost.
-            _write(file, known)
+            write(file, known)
     kept = {plan: token for plan, token in known.items() if plan in plans.names}
-    _write(file, {plan: kept[plan] for plan in plans.names})
+    write(file, {plan: kept[plan] for plan in plans.names})
     return made
 
 
@@ -57,19 +58,20 @@ async def _works(authenticator: Authenticator, token: str | None, account: Accou
     return caller is not None and caller.account_id == account.account_id
 
 
-def _read(file: Path) -> dict[str, str]:
+def read(file: Path) -> dict[str, object]:
+    """What is kept, by plan. Raises `CommandFailed`."""
     try:
         content = json.loads(file.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError as exc:
-        raise CommandFailed(f"{file} is not JSON; move it away to have new tokens made") from exc
-    if not isinstance(content, dict) or not all(isinstance(token, str) for token in content.values()):
-        raise CommandFailed(f"{file} is not a list of tokens by plan; move it away to have new tokens made")
+        raise CommandFailed(f"{file} is not JSON; move it away to have new ones made") from exc
+    if not isinstance(content, dict):
+        raise CommandFailed(f"{file} is not a list by plan; move it away to have new ones made")
     return content
 
 
-def _write(file: Path, content: dict[str, str]) -> None:
+def write(file: Path, content: Mapping[str, object]) -> None:
     """Whole or not at all, and readable by its owner only (`mkstemp` makes files 0600)."""
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:

@@ -2,10 +2,10 @@
 
 import typer
 
-from gateway.commands import accounts, responses, tokens
+from gateway.commands import accounts, responses, tokens, users
 
 
 def register(cli: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (*accounts.COMMANDS, *tokens.COMMANDS, *responses.COMMANDS):
+    for command in (*accounts.COMMANDS, *tokens.COMMANDS, *responses.COMMANDS, *users.COMMANDS):
         cli.command()(command)

@@ -6,14 +6,16 @@ from typing import Annotated
 import typer
 
 from chassis.bus import BusError
+from chassis.database import create_engine
 from chassis.watched import load
 from contracts.plans import PlanCatalogue
-from gateway import accounts, demo
+from gateway import accounts, demo, demo_users
 from gateway.auth import Authenticator
 from gateway.commands.session import AsJson, connected, moment, putting_in_force, read_settings, run, show
 from gateway.errors import PlanUnknown
 from gateway.settings import AdminSettings
 from gateway.store import Store
+from gateway.store.users import UserStore
 from gateway.tables import Account
 
 IdOrName = Annotated[str, typer.Argument(help="Id or name of the account.")]
@@ -107,7 +109,8 @@ def seed_demo(
     *,
     tokens_file: Annotated[Path, typer.Option(help="Where the tokens are kept, by plan; made readable for you only.")],
 ) -> None:
-    """Make one demo account per plan with a working token each. Repeating it keeps what still works."""
+    """Make one demo account per plan, each with a working token and a user of the portal, who is written to
+    `portal.json` beside the tokens. Repeating it keeps what still works."""
     settings = read_settings()
 
     async def work(store: Store) -> None:
@@ -124,7 +127,13 @@ def seed_demo(
                 file=tokens_file,
                 timeout_seconds=settings.publish_timeout_seconds,
             )
-        typer.echo(f"demo accounts are ready ({len(made)} new tokens)")
+        engine = create_engine(settings.database_url.get_secret_value(), pool_size=1)
+        try:
+            file = tokens_file.with_name(demo_users.FILE)
+            users = await demo_users.seed(store, UserStore(engine), plans=plans, file=file)
+        finally:
+            await engine.dispose()
+        typer.echo(f"demo accounts are ready ({len(made)} new tokens, {len(users)} new users)")
 
     run(settings, work)
 

@@ -84,7 +84,7 @@ class Postman:
         # Made once: reading the certificates of the authorities takes the event loop tens of milliseconds.
         self._tls = tls or (ssl.create_default_context() if relay is not None else None)
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[bool]] = set()
         self._is_stopping = asyncio.Event()
 
     @property
@@ -100,6 +100,10 @@ class Postman:
         delivery = asyncio.create_task(self._deliver(mail, self._relay), name="send a mail")
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
+
+    async def deliver(self, mail: Mail) -> bool:
+        """Send a mail now, with all its tries; whether it was taken. For commands, whose user waits for it."""
+        return self._relay is not None and await self._deliver(mail, self._relay)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -121,18 +125,19 @@ class Postman:
             log.warning("mails not sent before the end", extra={"mails": len(late)})
             _mails.add(len(late), {"result": "dropped"})
 
-    async def _deliver(self, mail: Mail, relay: Relay) -> None:
+    async def _deliver(self, mail: Mail, relay: Relay) -> bool:
         for pause_seconds in (*self._pauses, None):
             is_last = pause_seconds is None or self._is_stopping.is_set()
             failed = await self._tried(mail, relay)
             if failed is None:
                 _mails.add(1, {"result": "sent"})
-                return
+                return True
             if failed.is_final or is_last:
                 log.warning("mail not sent", extra={"reason": failed.what})
                 _mails.add(1, {"result": "failed"})
-                return
+                return False
             await self._pause(pause_seconds or 0)
+        return False
 
     async def _pause(self, seconds: float) -> None:
         """Cut short when we stop: then comes the last try."""

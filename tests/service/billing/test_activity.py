@@ -149,12 +149,14 @@ FROM generate_series(1, 50000) AS n
     [(_DAYS, (TODAY - timedelta(days=14), LONGEST_DAYS), 3_000), (_LATEST, (40_000, 21), 60)],
 )
 async def test_fifty_thousand_lines_are_not_read_for_a_page_or_for_two_weeks(
-    database: Database, query: str, values: tuple[object, ...], rows: int
+    database: Database, store: Store, query: str, values: tuple[object, ...], rows: int
 ) -> None:
+    """Over the very connection of the store: how it plans is a part of it."""
     account = uuid4()
-    async with await psycopg.AsyncConnection.connect(database.admin_url, autocommit=True) as connection:
-        await connection.execute(FILL.encode(), {"account": account})
-        await connection.execute("VACUUM ANALYZE billing.ledger")
+    async with await psycopg.AsyncConnection.connect(database.admin_url, autocommit=True) as admin:
+        await admin.execute(FILL.encode(), {"account": account})
+        await admin.execute("VACUUM ANALYZE billing.ledger")
+    async with store.activity._reading.held() as connection:
         explained = await connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}".encode(), (account, *values))
         ((document,),) = await explained.fetchall()
     scans = list(scans_of(document[0]["Plan"]))

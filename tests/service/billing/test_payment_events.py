@@ -147,6 +147,15 @@ async def test_changes_of_price_that_come_in_the_wrong_order_end_at_the_last_one
     assert await till.plans(account_id) == ["free", "pro", "max"]
 
 
+async def test_a_notice_that_comes_again_does_not_undo_what_was_told_in_the_same_second(till: Till) -> None:
+    account_id = await till.an_account()
+    wish = await till.a_wish(account_id)
+    first = about_subscription(wish, "updated", price="price_max", at=10)
+    second = about_subscription(wish, "updated", price="price_plus", at=10)
+    await till.post(paid(wish), first, second, first)
+    assert await till.plans(account_id) == ["free", "pro", "max", "plus"]
+
+
 async def test_a_late_word_of_an_ended_subscription_brings_nothing_back(till: Till) -> None:
     account_id = await till.an_account()
     wish = await till.a_wish(account_id)

@@ -66,7 +66,8 @@ class Activity:
     """Reads `ledger`, over a connection of its own: a customer who waits for a receipt does not wait for a chart."""
 
     def __init__(self, url: str) -> None:
-        self._reading = Connection(url)
+        # One plan for every limit would sort a whole account for a page of twenty.
+        self._reading = Connection(url, plans_each=True)
 
     async def disconnect(self) -> None:
         await self._reading.disconnect()

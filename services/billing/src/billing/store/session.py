@@ -14,6 +14,8 @@ from chassis import database
 # A process that is paused inside a transaction must not keep the locks of its accounts from the other replicas.
 _IDLE_IN_TRANSACTION = "SET idle_in_transaction_session_timeout = '10s'"
 
+_PLAN_EACH = "SET plan_cache_mode = force_custom_plan"
+
 
 class SchemaNotReady(database.StoreAway):
     """Tables or rights are not as this release needs them. What waits is kept until they are."""
@@ -37,10 +39,14 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
 
 
 class Connection:
-    """One psycopg connection with autocommit, made when it is needed and again after it was lost."""
+    """One psycopg connection with autocommit, made when it is needed and again after it was lost.
 
-    def __init__(self, url: str) -> None:
+    `plans_each`: statements are planned for their values each time, for those whose limits make the difference.
+    """
+
+    def __init__(self, url: str, *, plans_each: bool = False) -> None:
         self._url = url
+        self._plans_each = plans_each
         self._connection: psycopg.AsyncConnection | None = None
         self._lock = asyncio.Lock()
 
@@ -71,5 +77,7 @@ class Connection:
             with schema_errors(), database.store_errors():
                 connection = await database.connect(self._url)
                 await connection.execute(_IDLE_IN_TRANSACTION)
+                if self._plans_each:
+                    await connection.execute(_PLAN_EACH)
             self._connection = connection
         return self._connection

@@ -1,7 +1,9 @@
-"""A user of a house's account who is signed in, by the stores: what is tested begins after signing in."""
+"""Visitors of a house's portal: nobody, or a user who is signed in by the stores, where a test begins after that."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
+
+import httpx
 
 from chassis.database import create_engine
 from gateway import accounts
@@ -11,6 +13,12 @@ from gateway.store.users import UserStore
 from gateway.tables import Session, User
 from tests.service.gateway.chat_house import House
 from tests.service.gateway.portal_house import Browser
+
+
+async def stranger(house: House) -> Browser:
+    """A browser that is not signed in; closed with the house."""
+    client = await house.stack.enter_async_context(httpx.AsyncClient(timeout=20))
+    return Browser(house.base_url.removesuffix("/v1"), client)
 
 
 async def member(house: House, *, account: str = "acme", proven_ago: timedelta = timedelta(0)) -> Browser:
@@ -34,7 +42,7 @@ async def member(house: House, *, account: str = "acme", proven_ago: timedelta =
         await SessionStore(engine, idle=timedelta(days=1)).add(session)
     finally:
         await engine.dispose()
-    browser = Browser(house.base_url.removesuffix("/v1"))
+    browser = await stranger(house)
     browser.cookies[SESSION_COOKIE] = secret
     return browser
 

@@ -45,7 +45,7 @@ function showChoice() {
   const aliases = [...fields.model.options].map((option) => option.value);
   const served = aliases.indexOf(choice.model) > aliases.indexOf(ownAlias) ? ownAlias : choice.model;
   at("served").textContent = ownAlias
-    ? `Your plan is served ${served} for it.`
+    ? `Served under your plan: ${served}.`
     : "What is served is the lower of it and your plan's own.";
 }
 
@@ -137,7 +137,10 @@ function explained(problem, signal) {
   }
   if (problem instanceof Refused) {
     show([problem.status || "", problem.code].filter(Boolean).join(" ") || "Broken off", problem.message);
-    return problem.status ? `Refused with ${problem.status}.` : "The answer broke off.";
+    if (problem.status === 0) {
+      return "The answer broke off.";
+    }
+    return `${problem.status < 500 ? "Refused" : "Failed"} with ${problem.status}.`;
   }
   show("No connection", "The API could not be reached, or the connection broke.");
   return "The connection failed.";

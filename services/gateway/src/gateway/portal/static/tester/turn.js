@@ -94,6 +94,7 @@ async function runCall(api, path, body, { reading, signal, tell, isStream }) {
   if (!answer.ok) {
     const text = await answer.text();
     tell.raw(text);
+    tell.ended("");
     throw refusal(answer.status, text);
   }
   if (isStream) {

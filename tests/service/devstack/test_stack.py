@@ -64,6 +64,14 @@ async def test_gateways_are_told_where_the_portal_is_and_where_its_mails_go(stac
         assert (told["GATEWAY_PUBLIC_URL"], told["GATEWAY_SMTP_URL"]) == (origin, stack.mail.url)
 
 
+async def test_every_plan_has_a_user_of_the_portal(stack: Stack, stack_dir: Path) -> None:
+    users = _facts(stack_dir)["portal_users"]
+    assert list(users) == list(stack.tokens)
+    assert users == stack.portal_users
+    assert users["free"]["email"] == "free@smartroute.example"
+    assert (stack_dir / "portal.json").stat().st_mode & 0o077 == 0
+
+
 async def test_every_plan_has_a_token_that_every_gateway_takes(stack: Stack) -> None:
     assert len(stack.gateways) == 2
     for base_url in stack.gateways:
@@ -108,7 +116,8 @@ async def test_a_killed_service_comes_back_where_it_was_and_the_facts_follow(
 async def test_passwords_and_tokens_are_in_no_log(stack: Stack) -> None:
     text = stack.log_text()
     assert "ready" in text
-    for secret in (*stack.tokens.values(), stack.nats_url.split("@")[0], stack.database_url.split("@")[0]):
+    passwords = {user["password"] for user in stack.portal_users.values()}
+    for secret in (*stack.tokens.values(), *passwords, stack.nats_url.split("@")[0], stack.database_url.split("@")[0]):
         assert secret not in text
 
 

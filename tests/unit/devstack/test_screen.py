@@ -34,6 +34,19 @@ def test_tokens_and_the_curl_line_are_whole_on_a_narrow_terminal() -> None:
     assert "portal" not in text.getvalue()
 
 
+def test_who_may_sign_in_to_the_portal_is_on_one_line_below_its_address() -> None:
+    screen, text = _screen()
+    document = {
+        "base_url": "http://127.0.0.1:8080/v1",
+        "tokens": {},
+        "portal_users": {"free": {"email": "free@smartroute.example", "password": "p-[bold]-w"}},
+    }
+    screen.up(document, aliases={}, data_dir=Path("/data"), pages={"portal": "http://127.0.0.1:8080/"})
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    portal = lines.index(["portal", "http://127.0.0.1:8080/"])
+    assert lines[portal + 1][:4] == ["sign", "in", "free@smartroute.example", "p-[bold]-w"]
+
+
 def test_square_brackets_in_a_log_line_are_shown_as_they_are() -> None:
     screen, text = _screen()
     screen.line("quota", "[bold]not markup[/]")

@@ -1,4 +1,4 @@
-"""One demo account per plan, and the wait until quota knows all their plans."""
+"""One demo account per plan with a token and a user of the portal, and the wait until quota knows all their plans."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,6 +11,8 @@ from devstack.folders import read_json
 from devstack.probes import http_json, until
 
 _VISIBLE_SECONDS = 30.0
+# `gateway seed-demo` writes it beside the tokens.
+_USERS = "portal.json"
 
 
 async def seed(
@@ -21,7 +23,8 @@ async def seed(
     `environment` is a gateway replica's. Raises `CommandFailed` or `StartFailed`.
     """
     tokens = _read(tokens_file, plans)
-    if tokens is None or not await _all_visible(base_url, tokens):
+    is_known = users(tokens_file).keys() == set(plans)
+    if tokens is None or not is_known or not await _all_visible(base_url, tokens):
         command = programs.command("gateway", "seed-demo", "--tokens-file", str(tokens_file))
         await run_to_end("gateway seed-demo", command, log=log, environment=environment)
         tokens = _read(tokens_file, plans)
@@ -38,6 +41,12 @@ async def seed(
             f"{await _differences(base_url, seeded)}. Look into billing.log and quota.log."
         )
     return seeded
+
+
+def users(tokens_file: Path) -> dict[str, dict[str, str]]:
+    """Who signs in to the portal for the demo accounts, by plan: `email` and `password`."""
+    document = read_json(tokens_file.with_name(_USERS))
+    return {plan: entry for plan, entry in document.items() if isinstance(entry, dict)}
 
 
 def _read(tokens_file: Path, plans: list[str]) -> dict[str, str] | None:

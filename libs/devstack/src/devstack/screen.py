@@ -70,6 +70,8 @@ class Screen:
         show(f"  base URL  [bold]{escape(base_url)}[/]", soft_wrap=True)
         for name, url in pages.items():
             show(f"  {name:<9} {escape(url)}", soft_wrap=True)
+        if (line := _sign_in(document)) is not None and "portal" in pages:
+            show(f"  sign in   {escape(line)}", soft_wrap=True)
         show(f"  logs      {escape(_short(data_dir / 'logs'))}", soft_wrap=True)
         show(f"  facts     {escape(_short(data_dir / 'stack.json'))}\n", soft_wrap=True)
         for plan, token in tokens.items():
@@ -105,6 +107,13 @@ def _curl(base_url: str, token: str) -> str:
         '  -d \'{"model": "smart-route-mini", "stream": true,'
         ' "messages": [{"role": "user", "content": "Say hello in five words."}]}\''
     )
+
+
+def _sign_in(document: Mapping[str, object]) -> str | None:
+    """One user of the portal: who has not seen it yet begins with the free plan."""
+    users = document.get("portal_users")
+    user = users.get("free") if isinstance(users, dict) else None
+    return f"{user['email']}  {user['password']}  (every plan has such a user)" if user else None
 
 
 def _short(path: Path) -> str:

@@ -60,6 +60,8 @@ class Stack:
         self.data_dir = data_dir.absolute()
         self.logs = self.data_dir / "logs"
         self.tokens: dict[str, str] = {}
+        # Who signs in to the portal, by plan: `email` and `password`.
+        self.portal_users: dict[str, dict[str, str]] = {}
         self.nats_url = ""
         self.database_url = ""
         self._choices = choices or Choices(self.data_dir, replicas=dict(replicas or {}))
@@ -144,6 +146,7 @@ class Stack:
             "nats_url": self.nats_url,
             "database_url": self.database_url,
             "tokens": self.tokens,
+            "portal_users": self.portal_users,
             "processes": self.processes,
             "services": {service: self._addresses(service) for service in SERVICES},
         }
@@ -267,14 +270,16 @@ class Stack:
             await self._supervisor.start(*(self._overridden(program) for program in described))
 
     async def _seed(self) -> None:
+        file = self.data_dir / "tokens.json"
         with timed(self._report, "demo accounts"):
             self.tokens = await demo.seed(
                 self.base_url,
                 plans=repository.plan_names(self._plans),
-                tokens_file=self.data_dir / "tokens.json",
+                tokens_file=file,
                 environment=self.service_environment("gateway"),
                 log=self.logs / "seed-demo.log",
             )
+        self.portal_users = demo.users(file)
 
     # Small parts
 

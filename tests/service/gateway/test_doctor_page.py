@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import pytest
 import pytest_asyncio
 
 from devstack.provider import Provider, faults
@@ -15,9 +14,9 @@ from devstack.provider.server import Ending
 from devstack.pytest_plugin import FreshDatabase
 from gateway.portal.doctor.dialogue import TOOL
 from gateway.portal.doctor.findings import Check
+from tests.service.gateway import portal_member
 from tests.service.gateway.chat_house import House, house, target
 from tests.service.gateway.portal_house import Browser
-from tests.service.gateway.portal_member import member
 
 AGENT = Plan([call(TOOL, {"room": "kitchen"}), say("It is 21 degrees.")]).script()
 MINI = "smart-route-mini"
@@ -37,9 +36,9 @@ async def home(
         yield running
 
 
-@pytest.fixture
-def stranger(home: House) -> Browser:
-    return Browser(home.base_url.removesuffix("/v1"))
+@pytest_asyncio.fixture
+async def stranger(home: House) -> Browser:
+    return await portal_member.stranger(home)
 
 
 def codes(page: str) -> dict[str, str]:
@@ -74,7 +73,7 @@ async def test_all_is_only_said_to_be_well_when_it_is(home: House, stranger: Bro
 
 
 async def test_a_member_is_examined_with_a_token_of_the_session(home: House) -> None:
-    visitor = await member(home)
+    visitor = await portal_member.member(home)
     form = await visitor.get("/doctor")
     assert 'value="session" checked' in form.text
     page = await visitor.post("/doctor", {"source": "session", "token": "", "alias": MINI})
@@ -92,7 +91,7 @@ async def test_a_stranger_cannot_ask_for_a_token_of_a_session(stranger: Browser,
 async def test_a_form_from_elsewhere_examines_nothing(home: House, stranger: Browser, provider: Provider) -> None:
     await stranger.get("/doctor")
     fields = {"token": home.token, "alias": MINI}
-    foreign = await stranger.post("/doctor", fields, origin="https://evil.example")
+    foreign = await stranger.post("/doctor", fields, headers={"origin": "https://evil.example"})
     without = await stranger.post("/doctor", fields, csrf="")
     assert (foreign.status_code, without.status_code) == (403, 403)
     assert provider.exchanges == []

@@ -13,9 +13,9 @@ import pytest_asyncio
 from devstack.provider import Provider
 from devstack.pytest_plugin import FreshDatabase
 from gateway.portal.setup.clients import CLIENTS
+from tests.service.gateway import portal_member
 from tests.service.gateway.chat_house import House, house, target
 from tests.service.gateway.portal_house import Browser
-from tests.service.gateway.portal_member import member
 
 SLUGS = [client.slug for client in CLIENTS]
 
@@ -28,9 +28,9 @@ async def home(nats_url: str, fresh_database: FreshDatabase, tmp_path: Path) -> 
             yield running
 
 
-@pytest.fixture
-def stranger(home: House) -> Browser:
-    return Browser(home.base_url.removesuffix("/v1"))
+@pytest_asyncio.fixture
+async def stranger(home: House) -> Browser:
+    return await portal_member.stranger(home)
 
 
 def chosen(page: str) -> list[str]:
@@ -65,7 +65,7 @@ async def test_a_stranger_gets_files_for_the_usual_alias_and_its_true_window(hom
 
 async def test_a_member_gets_files_for_the_alias_of_the_plan(home: House) -> None:
     await home.give_plan("pro")
-    visitor = await member(home)
+    visitor = await portal_member.member(home)
     page = (await visitor.get("/setup/codex")).text
     assert chosen(page) == ["smart-route-deep"]
     config = tomllib.loads((await visitor.get("/setup/codex/config.toml")).text)
@@ -101,7 +101,7 @@ async def test_the_catalogue_to_download_is_that_of_the_endpoint(home: House, st
 
 
 async def test_pages_are_there_without_router_and_quota(home: House) -> None:
-    visitor = await member(home)
+    visitor = await portal_member.member(home)
     await home.stop("router")
     await home.stop("quota")
     page = await visitor.get("/setup/codex")

@@ -14,6 +14,7 @@ from billing.errors import NoticeUnfit, PaymentAway, UnknownAccount
 from billing.handlers.reading import upgrade_of
 from billing.payments.port import Order, PaymentPort
 from billing.store import Considered, Payments, Upgrades
+from chassis import telemetry
 from chassis.bus import TryLater
 from chassis.watched import Watched
 from contracts.billing import (
@@ -32,6 +33,10 @@ from contracts.billing import (
 from contracts.plans import PlanCatalogue
 
 log = logging.getLogger(__name__)
+
+notices = telemetry.meter.create_counter(
+    "smartroute.billing.payment.notices", unit="{notice}", description="Payment notices taken, by what they did"
+)
 
 BY_CUSTOMER = "withdrawn by the customer"
 
@@ -86,6 +91,7 @@ def take_payment_notice(payments: Payments, catalogue: Watched[PlanCatalogue], p
             log.warning("payment notice refused", extra={"reason": exc.reason})
             return NoticeRefused(reason=exc.reason)
         verdict, wish = await payments.take(notice, catalogue.value)
+        notices.add(1, {"effect": verdict.effect.value})
         said = {"event": notice.event_id, "kind": notice.kind, "effect": verdict.effect.value, "note": verdict.note}
         log.log(
             logging.ERROR if verdict.effect == Effect.FOR_STAFF else logging.INFO, "payment notice taken", extra=said

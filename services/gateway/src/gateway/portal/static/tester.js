@@ -120,7 +120,8 @@ async function run() {
     const calls = turn.calls === 1 ? "1 call" : `${turn.calls} calls`;
     await settle(requestIds, turn.isOpen ? `The page stops after ${calls}.` : `Done, in ${calls}.`);
   } catch (problem) {
-    await settle(requestIds, explained(problem, stopping.signal));
+    const ids = problem instanceof Refused && !problem.hasReceipt ? requestIds.slice(0, -1) : requestIds;
+    await settle(ids, explained(problem, stopping.signal), requestIds.length > 0);
   } finally {
     running = null;
     end();
@@ -136,7 +137,12 @@ function explained(problem, signal) {
     return "Not sent.";
   }
   if (problem instanceof Refused) {
-    show([problem.status || "", problem.code].filter(Boolean).join(" ") || "Broken off", problem.message);
+    const shown = show([problem.status || "", problem.code].filter(Boolean).join(" ") || "Broken off", problem.message);
+    if (problem.code === "insufficient_quota") {
+      const link = element("a", "", "Compare the plans");
+      link.href = "/plans";
+      shown.append(link);
+    }
     if (problem.status === 0) {
       return "The answer broke off.";
     }
@@ -151,27 +157,28 @@ function show(title, message) {
   shown.setAttribute("role", "alert");
   shown.append(element("strong", "", title), element("span", "", message));
   answer.add(shown);
+  return shown;
 }
 
 /** The receipts, and what is left: read after the end, whatever it was. */
-async function settle(requestIds, how) {
+async function settle(requestIds, how, wasAnswered = true) {
   if (requestIds.length === 0) {
-    at("receipt").replaceChildren(element("p", "muted", "No answer began, so there is no id to read a receipt by."));
+    const why = wasAnswered
+      ? "What is refused before a prompt is held has no receipt, and costs nothing."
+      : "No answer began, so there is no id to read a receipt by.";
+    at("receipt").replaceChildren(element("p", "muted", why));
     say(how);
     return;
   }
   say(`${how} Reading the receipt…`);
-  const [usage, ...receipts] = await Promise.all(
-    [api.usage(), ...requestIds.map((each) => api.receipt(each))].map((each) => each.catch(() => null)),
-  );
+  const receipts = await Promise.all(requestIds.map((each) => api.receipt(each).catch(() => null)));
+  const usage = await api.usage().catch(() => null);
   if (usage) {
     showUsage(usage);
   }
   if (receipts.every((each) => each === null)) {
-    at("receipt").replaceChildren(
-      element("p", "muted", "There is no receipt: what is refused before a prompt is held has none, and costs nothing."),
-    );
-    say(`${how} No receipt.`);
+    at("receipt").replaceChildren(element("p", "muted", "The receipt cannot be read just now. The overview has it."));
+    say(`${how} No receipt yet.`);
     return;
   }
   at("receipt").replaceChildren(receiptTable(receipts));

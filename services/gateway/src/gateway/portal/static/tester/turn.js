@@ -7,7 +7,10 @@ import * as tool from "tester/tool.js";
 
 // The page shows how a turn goes on; it is no agent.
 const CALLS_LIMIT = 4;
-const RECEIPT_TRIES = 4;
+// The API itself waits two seconds for a receipt that can be on its way.
+const RECEIPT_TRIES = 3;
+// Refused before a prompt was held.
+const WITHOUT_RECEIPT = [401, 403, 404, 413, 429];
 const RECEIPT_PAUSE_MS = 500;
 
 export class SessionEnded extends Error {}
@@ -18,6 +21,10 @@ export class Refused extends Error {
     super(message);
     this.status = status;
     this.code = code;
+  }
+
+  get hasReceipt() {
+    return !WITHOUT_RECEIPT.includes(this.status);
   }
 }
 

@@ -97,7 +97,7 @@ def test_only_upstream_the_doctor_and_openid_call_out_over_http_in_the_gateway()
         path.relative_to(gateway).as_posix() for path in sources(gateway) if top_level(imported(path)) & _HTTP_CLIENTS
     }
     # The doctor calls our own public endpoint; providers are upstream's alone.
-    assert importing <= {"upstream.py", "portal/doctor/calls.py", "portal/identity/oidc.py"}
+    assert importing <= {"upstream.py", "portal/doctor/calls.py", "portal/identity/oidc_provider.py"}
 
 
 def test_no_other_service_calls_out_over_http() -> None:

@@ -136,6 +136,12 @@ class PortalHouse:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute(statement.encode(), values)
 
+    async def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """What is really there, read with every right."""
+        url = self.gateway.database.admin_url
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            return list(await (await connection.execute(query.encode(), values)).fetchall())
+
     async def hold_waits(self, *, more: int = 0) -> None:
         """All that was counted until now happened in an hour, and `more` times more often: no wait ends meanwhile,
         however slow the machine is."""
@@ -163,7 +169,9 @@ def without_secrets(page: str) -> str:
 
 
 @asynccontextmanager
-async def portal_house(databases: Databases, *services: str, **extra: str) -> AsyncIterator[PortalHouse]:
+async def portal_house(
+    databases: Databases, *services: str, environment: Mapping[str, str] | None = None, **extra: str
+) -> AsyncIterator[PortalHouse]:
     """The whole of it, for as many tests as like to visit. `extra` are more settings of the gateway, in lower case."""
     with short_folder() as folder:
         async with run_nats(folder / "nats") as nats, mail_server(folder / "mail") as mails:
@@ -175,6 +183,7 @@ async def portal_house(databases: Databases, *services: str, **extra: str) -> As
                 "GATEWAY_TRUSTED_PROXIES": "127.0.0.0/8",
                 "GATEWAY_DATA_DIR": str(folder / "data"),
                 **{f"GATEWAY_{name.upper()}": value for name, value in extra.items()},
+                **(environment or {}),
             }
             gateway = Gateway(await databases.fresh("gateway", *services), nats.url, settings)
             async with gateway.running() as process, httpx.AsyncClient(timeout=20) as client:

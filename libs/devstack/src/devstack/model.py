@@ -19,7 +19,8 @@ from devstack.ports import LOOPBACK
 from devstack.probes import http_ready
 
 MODEL = "smollm2-135m"
-_CONTEXT_TOKENS = 4096
+# Of one request; each of those that are answered at once has as many.
+CONTEXT_TOKENS = 2048
 _SLOTS = 2
 
 
@@ -64,7 +65,7 @@ def serve(port: int) -> None:
     parameters.hostnames = [LOOPBACK]
     parameters.port = port
     parameters.n_parallel = _SLOTS
-    parameters.n_ctx = _CONTEXT_TOKENS
+    parameters.n_ctx = CONTEXT_TOKENS * _SLOTS
     parameters.cpuparams.n_threads = max(1, (os.cpu_count() or 2) - 1)
     parameters.warmup = True
     server = xllamacpp.Server(parameters)

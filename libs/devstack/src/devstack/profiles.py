@@ -8,7 +8,7 @@ import yaml
 
 from devstack import repository
 from devstack.folders import write_whole
-from devstack.model import MODEL
+from devstack.model import CONTEXT_TOKENS, MODEL
 from devstack.ports import LOOPBACK
 from devstack.settings import Upstream
 
@@ -30,6 +30,7 @@ def write_local(path: Path, *, port: int) -> Path:
         "model": MODEL,
         "key": None,
         "timeouts": _LOCAL_TIMEOUTS,
+        "context_window": CONTEXT_TOKENS,
     }
     return _write_single(path, target)
 

@@ -8,6 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.browser import chromium, screenshots, visit
+from tests.browser.screenshots import Album
 from tests.browser.visit import Visit
 
 OpenVisit = Callable[..., Awaitable[Visit]]
@@ -47,6 +48,6 @@ async def new_visit(browser: Browser) -> AsyncIterator[OpenVisit]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of this run's pictures."""
-    return screenshots.folder(otherwise=tmp_path_factory.getbasetemp())
+def album() -> Album:
+    """Takes the pictures of this run, where they are wanted."""
+    return Album(screenshots.folder())

@@ -1,15 +1,18 @@
 """The product as a visitor's browser meets it: a stack, its mails, and people who signed up through pages."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from playwright.async_api import Browser, Locator, StorageState
+from playwright.async_api import Browser, Locator, Page, StorageState
 
-from devstack.provider import Provider, Script, scripts
+from devstack.ports import free_port
+from devstack.provider import Provider, scripts
 from devstack.pytest_plugin import short_folder
+from devstack.settings import Choices
 from devstack.stack import Stack
 from tests.browser import visit
 from tests.browser.visit import Visit
@@ -29,10 +32,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A running stack with a scripted provider behind every alias."""
+    """A running stack."""
 
     stack: Stack
-    provider: Provider
 
     @property
     def origin(self) -> str:
@@ -40,16 +42,29 @@ class House:
 
 
 @asynccontextmanager
-async def opened(*, default: Script | None = None, **options: Any) -> AsyncIterator[House]:
-    """A house while the block runs. `options` are those of `Stack`."""
+async def opened(**options: Any) -> AsyncIterator[House]:
+    """A house whose model always says the same. `options` are those of `Stack`."""
+    async with Provider(default=scripts.answer(SAID)) as provider, opened_with(provider, **options) as house:
+        yield house
+
+
+@asynccontextmanager
+async def opened_with(provider: Provider, **options: Any) -> AsyncIterator[House]:
+    """A house with a scripted provider behind every alias."""
     # When a token was last used is written every minute otherwise.
     environment = {"GATEWAY_TOKEN_USE_INTERVAL_SECONDS": "0.2"}
     with short_folder() as folder:
-        async with (
-            Provider(default=default or scripts.answer(SAID)) as provider,
-            Stack(folder, profiles=profiles({"only": provider}), environment=environment, **options) as stack,
-        ):
-            yield House(stack, provider)
+        stack = Stack(folder, profiles=profiles({"only": provider}), environment=environment, **options)
+        async with stack:
+            yield House(stack)
+
+
+@asynccontextmanager
+async def opened_with_local_model() -> AsyncIterator[House]:
+    """A house with the real model of `make up` behind every alias."""
+    with short_folder() as folder:
+        async with Stack(folder, choices=Choices(folder, port=free_port())) as stack:
+            yield House(stack)
 
 
 def new_email(name: str = "ada") -> str:
@@ -110,6 +125,11 @@ async def reloaded_until(seen: Visit, what: Locator, *, is_shown: bool = True) -
         return await what.is_visible() is is_shown
 
     await eventually(holds)
+
+
+async def open_tab(page: Page, name: str) -> None:
+    """By its label, as pointers do: the button beside it is out of sight."""
+    await page.locator("label").filter(has_text=re.compile(f"^{re.escape(name)}$")).click()
 
 
 async def mailed_link(stack: Stack, email: str, *, after: int = 0) -> str:

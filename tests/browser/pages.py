@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from devstack.repository import ROOT
+from gateway.portal.setup.clients import CLIENTS
 
 CONTENT = ROOT / "services/gateway/src/gateway/portal/content"
 
@@ -53,6 +54,13 @@ PAGES = [
     Page("docs-search", "Documentation: search", "/docs?q=stream"),
     Page("docs-reference", "Documentation: API reference", "/docs/reference"),
     *_documentation(),
+    Page("setup", "Set-up", "/setup"),
+    *(Page(f"setup-{each.slug}", f"Set-up: {each.name}", f"/setup/{each.slug}") for each in CLIENTS),
+    Page("setup-signed-in", "Set-up: Codex CLI, signed in", "/setup/codex", "member"),
+    Page("doctor", "Doctor", "/doctor"),
+    Page("doctor-signed-in", "Doctor, signed in", "/doctor", "member"),
+    Page("tester", "Live tester", "/tester"),
+    Page("tester-signed-in", "Live tester, signed in", "/tester", "member", works_without_script=False),
     Page("not-found", "A page that is not there", "/nowhere", status=404),
 ]
 
@@ -61,6 +69,9 @@ STATES = {
     "token-created": "A new token, shown once",
     "limit-reached": "No prompt left",
     "upgrade-asked": "A larger plan, asked for",
+    "tester-chat": "Live tester, after a streamed chat completion",
+    "tester-responses": "Live tester, after a streamed response",
+    "doctor-checked": "Doctor, after a check",
     "upgrade-approved": "The larger plan, approved",
 }
 

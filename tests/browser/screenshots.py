@@ -1,14 +1,14 @@
 """Pictures of every page: desktop and telephone, light and dark, and the document that shows them.
 
-They are WebP, which Chromium writes itself: text stays sharp at a fifth of what the same picture takes as PNG. A run of
-the tests leaves them in a folder of its own; `make screenshots` sets SMARTROUTE_SCREENSHOTS and so renews docs/portal.
+They are WebP, which Chromium writes itself: text stays sharp at a fifth of what the same picture takes as PNG. They are
+taken by the tests, where SMARTROUTE_SCREENSHOTS names a folder for them: `make screenshots` does, and so renews
+docs/portal. Without it the tests look at the same pages in the same ways, and save the time.
 """
 
 import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator, Iterable
-from itertools import product
 from pathlib import Path
 
 from playwright.async_api import Page
@@ -22,15 +22,41 @@ _QUALITY = 40
 _TALLEST = 1600
 
 
-def folder(*, otherwise: Path) -> Path:
-    """Where the pictures go."""
+def folder() -> Path | None:
+    """Where pictures are wanted, if they are."""
     chosen = os.environ.get("SMARTROUTE_SCREENSHOTS")
-    place = Path(chosen) if chosen else otherwise / "screenshots"
+    if not chosen:
+        return None
+    place = Path(chosen)
     place.mkdir(parents=True, exist_ok=True)
     return place
 
 
-async def take(page: Page, file: Path) -> None:
+class Album:
+    """Takes pictures into a folder, or none."""
+
+    def __init__(self, place: Path | None) -> None:
+        self._place = place
+
+    async def add(self, page: Page, name: str, screen: str) -> None:
+        """The page on the screen that it is on, light and dark."""
+        if self._place is not None:
+            for scheme in SCHEMES:
+                await page.emulate_media(color_scheme=scheme)
+                await _take(page, self._place / name_of(name, screen, scheme))
+
+    async def add_state(self, page: Page, name: str) -> AsyncIterator[str]:
+        """A page that cannot be opened again, turned to each screen, and handed over on it."""
+        before = page.viewport_size
+        for screen, options in SCREENS.items():
+            await page.set_viewport_size(options["viewport"])
+            await self.add(page, name, screen)
+            yield screen
+        if before is not None:
+            await page.set_viewport_size(before)
+
+
+async def _take(page: Page, file: Path) -> None:
     """The page from its top."""
     session = await page.context.new_cdp_session(page)
     size = (await session.send("Page.getLayoutMetrics"))["cssContentSize"]
@@ -39,19 +65,6 @@ async def take(page: Page, file: Path) -> None:
     picture = await session.send("Page.captureScreenshot", options)
     await session.detach()
     await asyncio.to_thread(file.write_bytes, base64.b64decode(picture["data"]))
-
-
-async def in_every_look(page: Page, name: str, place: Path) -> AsyncIterator[tuple[str, Scheme]]:
-    """Turn a page that cannot be opened again to each screen and scheme, take its picture, and hand it over so."""
-    before = page.viewport_size
-    for screen, scheme in product(SCREENS, SCHEMES):
-        await page.set_viewport_size(SCREENS[screen]["viewport"])
-        await page.emulate_media(color_scheme=scheme)
-        await take(page, place / name_of(name, screen, scheme))
-        yield screen, scheme
-    await page.emulate_media(color_scheme=None)
-    if before is not None:
-        await page.set_viewport_size(before)
 
 
 def name_of(page: str, screen: str, scheme: str) -> str:

@@ -9,9 +9,10 @@ import yaml
 from playwright.async_api import Browser, Page, expect
 
 from devstack import repository
-from tests.browser import accessibility, budgets, house, screenshots
+from tests.browser import accessibility, budgets, house
 from tests.browser.conftest import OpenVisit
 from tests.browser.house import House, Member
+from tests.browser.screenshots import Album
 from tests.e2e.product import chat, command, get
 
 DAILY_PROMPTS = 3
@@ -40,26 +41,30 @@ async def ada(browser: Browser, home: House) -> Member:
     return await house.new_member(browser, home.stack)
 
 
-async def _looked_at(page: Page, name: str, pictures: Path) -> None:
-    async for _ in screenshots.in_every_look(page, name, pictures):
+async def _looked_at(page: Page, name: str, album: Album) -> None:
+    async for _ in album.add_state(page, name):
         await budgets.fits(page)
     await accessibility.axe(page)
 
 
 async def test_a_plan_that_is_used_up_is_seen_in_the_portal_and_a_larger_one_helps_at_once(
-    home: House, ada: Member, new_visit: OpenVisit, pictures: Path
+    home: House, ada: Member, new_visit: OpenVisit, album: Album
 ) -> None:
     seen = await new_visit(home.origin, storage_state=ada.state)
     token = await house.create_token(seen, "My laptop")
     assert [(await chat(home.stack, token)).status for _ in range(DAILY_PROMPTS + 1)] == [200] * DAILY_PROMPTS + [429]
     await seen.go("/overview")
     await expect(seen.page.get_by_label("Your plan")).to_contain_text(f"0 of {DAILY_PROMPTS} left")
-    await _looked_at(seen.page, "limit-reached", pictures)
+    await _looked_at(seen.page, "limit-reached", album)
+    await seen.go("/tester")
+    await seen.page.get_by_role("button", name="Run").click()
+    await expect(seen.page.get_by_role("alert")).to_contain_text("429")
+    await expect(seen.page.get_by_role("status")).to_contain_text("Refused with 429")
 
     await seen.go("/plans")
     await seen.page.get_by_role("button", name="Ask for Plus").click()
     await expect(seen.page.get_by_role("status")).to_contain_text("You asked for")
-    await _looked_at(seen.page, "upgrade-asked", pictures)
+    await _looked_at(seen.page, "upgrade-asked", album)
 
     (wish,) = await command(home.stack, "billing", "upgrades")
     await command(home.stack, "billing", "approve-upgrade", wish["upgrade_id"], "--actor", "anna")
@@ -72,7 +77,7 @@ async def test_a_plan_that_is_used_up_is_seen_in_the_portal_and_a_larger_one_hel
     await seen.page.reload()
     await expect(seen.page.locator("#plus")).to_contain_text("Your plan")
     await expect(seen.page.get_by_label("Your plan")).to_contain_text("of 500 left")
-    await _looked_at(seen.page, "upgrade-approved", pictures)
+    await _looked_at(seen.page, "upgrade-approved", album)
 
 
 async def test_a_wish_is_declined_with_a_reason_that_is_shown_as_text(

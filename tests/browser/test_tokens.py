@@ -1,15 +1,15 @@
 """Service tokens in a real browser: shown once, copied, used, rotated, revoked; and names that want to be scripts."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.browser import accessibility, budgets, house, screenshots
+from tests.browser import accessibility, budgets, house
 from tests.browser.conftest import OpenVisit
 from tests.browser.house import House, Member
+from tests.browser.screenshots import Album
 from tests.browser.visit import Visit
 from tests.e2e.product import chat
 
@@ -34,7 +34,7 @@ async def _visit(new_visit: OpenVisit, home: House, ada: Member) -> Visit:
 
 
 async def test_a_new_token_is_shown_once_copied_and_good_at_once(
-    home: House, ada: Member, new_visit: OpenVisit, pictures: Path
+    home: House, ada: Member, new_visit: OpenVisit, album: Album
 ) -> None:
     seen = await _visit(new_visit, home, ada)
     shown = await house.create_token(seen, "My laptop")
@@ -43,7 +43,7 @@ async def test_a_new_token_is_shown_once_copied_and_good_at_once(
     copied = await seen.page.evaluate("() => navigator.clipboard.readText()")
     assert copied == shown
     assert (await chat(home.stack, copied)).status == 200
-    async for _ in screenshots.in_every_look(seen.page, "token-created", pictures):
+    async for _ in album.add_state(seen.page, "token-created"):
         await budgets.fits(seen.page)
         await accessibility.axe(seen.page)
     for path in ("/tokens", "/overview", "/account"):

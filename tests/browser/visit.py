@@ -85,7 +85,8 @@ class Visit:
 
 async def begin(browser: Browser, origin: str, **options: Any) -> Visit:
     """A new visitor without cookies or cache. `options` are those of a browser context."""
-    context = await browser.new_context(**{**DESKTOP, "locale": "en-GB", "timezone_id": "Europe/Vienna", **options})
+    reader = {"locale": "en-GB", "timezone_id": "Europe/Vienna", "reduced_motion": "reduce"}
+    context = await browser.new_context(**{**DESKTOP, **reader, **options})
     context.set_default_timeout(15_000)
     await context.add_init_script(_LISTEN)
     return Visit(context, await context.new_page(), origin=origin)

@@ -119,11 +119,10 @@ async def provider_process() -> AsyncIterator[ProviderProcess]:
 async def oidc_house(databases: Databases, **extra: str) -> AsyncIterator[OidcHouse]:
     async with provider_process() as provider:
         settings = {
-            "oidc_issuer": provider.issuer,
-            "oidc_client_id": CLIENT_ID,
-            "oidc_client_secret": CLIENT_SECRET,
-            "oidc_name": NAME,
-            **extra,
+            "GATEWAY_OIDC_ISSUER": provider.issuer,
+            "GATEWAY_OIDC_CLIENT_ID": CLIENT_ID,
+            "GATEWAY_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+            "GATEWAY_OIDC_NAME": NAME,
         }
-        async with portal_house(databases, **settings) as portal:
+        async with portal_house(databases, environment=settings, **extra) as portal:
             yield OidcHouse(portal, provider)

@@ -140,7 +140,7 @@ createServer(async (request, response) => {
   }
   if (control.fault === "slow" && path === "/token") return undefined;
   if (control.fault === "redirects" && path === "/token") {
-    response.writeHead(307, { location: "http://127.0.0.1:9/token" });
+    response.writeHead(307, { location: `${issuer}/elsewhere` });
     return response.end();
   }
   if (control.fault === "endless" && path === "/token") {

@@ -184,13 +184,22 @@ async def test_a_user_of_the_provider_proves_it_anew_by_being_asked_again(house:
     assert await browser.is_signed_in()
 
 
-async def test_somebody_else_at_the_provider_proves_nothing(house: OidcHouse) -> None:
+@pytest.mark.parametrize("has_account", [True, False])
+async def test_somebody_else_at_the_provider_proves_nothing(house: OidcHouse, has_account: bool) -> None:
+    two: dict[str, object] = {
+        "sub": f"sub-two-{has_account}",
+        "email": f"two-{has_account}@example.com",
+        "email_verified": True,
+    }
+    if has_account:
+        await house.provider.will("none", **two)
+        await house.visit(house.portal.browser())
     await house.provider.will(sub="sub-one", email="one@example.com", email_verified=True)
     one = house.portal.browser()
     await house.visit(one)
     before = one.session
     await house.provider.signs_out(one)
-    await house.provider.will(sub="sub-two", email="two@example.com", email_verified=True)
+    await house.provider.will("none", **two)
     stopped = await house.visit(one, to="/account")
     assert stopped.status_code == 403
     assert one.session == before

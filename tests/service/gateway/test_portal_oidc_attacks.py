@@ -193,6 +193,7 @@ async def test_a_provider_that_is_away_or_beside_itself_is_told_calmly(
     assert "cannot be reached" in answer.text
     assert answer.headers["retry-after"] == "10"
     assert eve.session is None
+    assert "/elsewhere" not in await house.provider.will(), "a code is given to nobody else"
 
 
 async def test_a_slow_provider_holds_up_nobody_else(house: OidcHouse, eve: Browser) -> None:

@@ -74,7 +74,7 @@ async def test_all_keys_are_read_with_their_newest_values(connection: Bus) -> No
 
 
 async def test_a_bucket_that_was_not_provisioned_is_an_error(connection: Bus) -> None:
-    nowhere = Bucket("nowhere", max_bytes=1024)
+    nowhere = Bucket("nowhere", "test", max_bytes=1024)
     with pytest.raises(BusError):
         await bus.read_entry(connection, nowhere, "a")
     with pytest.raises(BusError):

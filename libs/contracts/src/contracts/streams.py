@@ -13,7 +13,8 @@ GATHER_SECONDS = 0.05
 class Stream:
     """A stream on file store. Full means refused (`discard: new`): a settlement is never dropped for a newer one.
 
-    `discard: old` is for what may be forgotten: the newest is kept.
+    `discard: old` is for what may be forgotten: the newest is kept. `read_by` are the services that read it from the
+    start, without a durable.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Stream:
     max_age_seconds: int = 0
     duplicate_window_seconds: int = 600
     discard: Literal["new", "old"] = "new"
+    read_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,19 @@ class Durable:
     gather_seconds: float = 0.0
 
 
-REQUESTS = Stream("REQUESTS", ("gateway.v1.request_settled",), max_bytes=4 * 1024**3, max_age_seconds=90 * DAY_SECONDS)
+# Billing compares the books with what the stream says.
+REQUESTS = Stream(
+    "REQUESTS",
+    ("gateway.v1.request_settled",),
+    max_bytes=4 * 1024**3,
+    max_age_seconds=90 * DAY_SECONDS,
+    read_by=("billing",),
+)
 ACCOUNTS = Stream("ACCOUNTS", ("gateway.v1.account_opened",), max_bytes=256 * 1024**2)
 SUBSCRIPTIONS = Stream(
     "SUBSCRIPTIONS", ("billing.v1.subscription_changed", "billing.v1.prompts_granted"), max_bytes=256 * 1024**2
 )
-DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.v1.>",), max_bytes=256 * 1024**2)
+DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.v1.>",), max_bytes=256 * 1024**2, read_by=("billing",))
 DECISIONS = Stream(
     "DECISIONS",
     ("router.v1.requests_routed",),
@@ -62,17 +71,21 @@ STREAMS = (REQUESTS, ACCOUNTS, SUBSCRIPTIONS, DEAD_LETTERS, DECISIONS)
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A JetStream key-value bucket, on file store. `max_age_seconds`: how long a value lives; 0: for ever."""
+    """A JetStream key-value bucket of the replicas of `service`, on file store.
+
+    `max_age_seconds`: how long a value lives; 0: for ever.
+    """
 
     name: str
+    service: str
     max_bytes: int
     max_age_seconds: float = 0.0
 
 
 # Which replica may try a target that was set aside: one at a time in the whole fleet.
-ROUTER_PROBES = Bucket("router_probes", max_bytes=1024**2, max_age_seconds=10.0)
+ROUTER_PROBES = Bucket("router_probes", "router", max_bytes=1024**2, max_age_seconds=10.0)
 # How answers turned out, by class of request and target: counted by all replicas together.
-ROUTER_OUTCOMES = Bucket("router_outcomes", max_bytes=64 * 1024**2)
+ROUTER_OUTCOMES = Bucket("router_outcomes", "router", max_bytes=64 * 1024**2)
 
 BUCKETS = (ROUTER_PROBES, ROUTER_OUTCOMES)
 

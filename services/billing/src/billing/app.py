@@ -126,7 +126,9 @@ async def opened_store(settings: Settings) -> AsyncIterator[Store]:
 async def connected(settings: Settings, *, wait_seconds: float = 30.0) -> AsyncIterator[bus.Bus]:
     """A connection to the bus of these settings. Raises `BusError` when nobody answers for so long."""
     url = settings.nats_url.get_secret_value()
-    async with bus.connect(url, name=SERVICE, instance=settings.instance, wait_seconds=wait_seconds) as connection:
+    async with bus.connect(
+        url, name=SERVICE, instance=settings.instance, ca_file=settings.nats_ca_file, wait_seconds=wait_seconds
+    ) as connection:
         yield connection
 
 

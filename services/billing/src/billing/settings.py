@@ -16,6 +16,8 @@ class Settings(BaseSettings):
 
     database_url: SecretStr
     nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
+    # Given: NATS is spoken over TLS, with servers that this authority vouches for.
+    nats_ca_file: Path | None = None
     plans_file: Path = Path("/etc/smartroute/plans.yaml")
     health_host: str = "127.0.0.1"
     health_port: int = Field(9083, ge=0, le=65_535)

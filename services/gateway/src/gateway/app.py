@@ -68,9 +68,7 @@ async def running(settings: Settings, of_portal: PortalSettings) -> AsyncIterato
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         await stack.enter_async_context(plans.watching())
-        connection = await stack.enter_async_context(
-            bus.connect(settings.nats_url.get_secret_value(), name="gateway", instance=settings.instance)
-        )
+        connection = await stack.enter_async_context(_connected(settings))
         await forget_revoked(connection, authenticator)
         await stack.enter_async_context(_paying_debts(settings, connection, store, authenticator))
 
@@ -95,6 +93,11 @@ async def running(settings: Settings, of_portal: PortalSettings) -> AsyncIterato
             yield
         finally:
             is_accepting = False
+
+
+def _connected(settings: Settings) -> AbstractAsyncContextManager[Bus]:
+    url = settings.nats_url.get_secret_value()
+    return bus.connect(url, name="gateway", instance=settings.instance, ca_file=settings.nats_ca_file)
 
 
 def build_authenticator(settings: Settings, store: Store) -> Authenticator:

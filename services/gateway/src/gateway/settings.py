@@ -27,6 +27,8 @@ class AdminSettings(DatabaseSettings):
     """What the commands on accounts and tokens need."""
 
     nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
+    # Given: NATS is spoken over TLS, with servers that this authority vouches for.
+    nats_ca_file: Path | None = None
     plans_file: Path = Path("/etc/smartroute/plans.yaml")
     instance: str = Field(default_factory=default_instance)
     log_level: str = "INFO"

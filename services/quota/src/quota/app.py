@@ -1,7 +1,7 @@
 """Quota as one process: everything that it is made of, built here in order and taken down in reverse."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -58,7 +58,7 @@ async def answering(settings: Settings) -> AsyncIterator[None]:
         # The bus is left before the stores: what was asked is still answered.
         async with (
             plans.watching(),
-            bus.connect(settings.nats_url.get_secret_value(), name=SERVICE, instance=settings.instance) as connection,
+            connected(settings, name=SERVICE) as connection,
         ):
             await bus.serve(connection, RESERVE, admission.reserve, queue=SERVICE)
             async with (
@@ -129,11 +129,16 @@ async def receiving(settings: Settings) -> AsyncIterator[tuple[Bus, Sequence[Rec
         bus.receiver(PROMPTS_GRANTED, QUOTA_GRANTS, lambda delivery: accounts.grant_prompts(delivery.payload)),
     )
     try:
-        url = settings.nats_url.get_secret_value()
-        async with bus.connect(url, name=f"{SERVICE} dead letters", instance=settings.instance) as connection:
+        async with connected(settings, name=f"{SERVICE} dead letters") as connection:
             yield connection, receivers
     finally:
         await engine.dispose()
+
+
+def connected(settings: Settings, *, name: str) -> AbstractAsyncContextManager[Bus]:
+    """A connection to the bus of these settings."""
+    url = settings.nats_url.get_secret_value()
+    return bus.connect(url, name=name, instance=settings.instance, ca_file=settings.nats_ca_file)
 
 
 @asynccontextmanager

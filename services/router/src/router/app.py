@@ -37,7 +37,9 @@ async def running(settings: Settings) -> AsyncIterator[None]:
 async def answering(settings: Settings) -> AsyncIterator[None]:
     """The same without the process's logs and telemetry, which exist once per process."""
     store = Store(plans_file=settings.plans_file, profiles_file=settings.profiles_file)
-    async with bus.connect(settings.nats_url, name=SERVICE, instance=settings.instance) as connection:
+    async with bus.connect(
+        settings.nats_url, name=SERVICE, instance=settings.instance, ca_file=settings.nats_ca_file
+    ) as connection:
         recorder = Recorder(connection, share=settings.recorded_share)
         switchboard = Switchboard(store.current, instance=settings.instance, on_decision=recorder.add)
         async with (

@@ -15,6 +15,8 @@ class Settings(BaseSettings):
 
     # Kept out of `repr`: the address may carry user and password.
     nats_url: str = Field(default="nats://127.0.0.1:4222", repr=False)
+    # Given: NATS is spoken over TLS, with servers that this authority vouches for.
+    nats_ca_file: Path | None = None
     health_host: str = "127.0.0.1"
     health_port: int = Field(default=9082, ge=0, le=65535)
     instance: str = Field(default_factory=default_instance)

@@ -1,15 +1,19 @@
 """One connection per process, with one inbox for all replies.
 
 nats-py's own `request` makes an inbox token, a future and a time-out task for every call. One wildcard subscription
-and a dictionary do the same for a fifth of the CPU; that is most of what an ask costs.
+and a dictionary do the same for a fifth of the CPU; that is most of what an ask costs. The inbox of an ask names its
+user and the owner of the subject, so permissions can say who may answer whom (`contracts.permissions`).
 """
 
 import asyncio
 import contextlib
 import itertools
 import logging
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import nats
 from nats.aio.client import Client
@@ -17,13 +21,20 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from chassis import telemetry
 from chassis.bus.errors import BusError, PeerUnavailable
+from contracts.permissions import inbox_prefix
 
 log = logging.getLogger(__name__)
 
 NO_RESPONDERS = "503"
 # A stop must end although the server fell silent in the middle of it.
 DRAIN_SECONDS = 10.0
+
+_VIOLATION = "permissions violation"
+_violations = telemetry.meter.create_counter(
+    "smartroute.nats.permission_violations", description="What the NATS server refused this process"
+)
 
 
 class Bus:
@@ -32,8 +43,7 @@ class Bus:
     def __init__(self, client: Client, *, instance: str) -> None:
         self.client = client
         self.instance = instance
-        self._inbox = client.new_inbox()
-        self._token_start = len(self._inbox) + 1
+        self._inbox, _, self._own = client.new_inbox().rpartition(".")
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._tokens = itertools.count()
         self._loop = asyncio.get_running_loop()
@@ -51,7 +61,7 @@ class Bus:
         return int(self.client.stats["reconnects"])
 
     async def open_inbox(self) -> None:
-        await self.client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        await self.client.subscribe(f"{self._inbox}.*.{self._own}.*", cb=self._on_reply)
 
     async def request(
         self, subject: str, data: bytes, *, headers: dict[str, str] | None, timeout_seconds: float
@@ -63,8 +73,9 @@ class Bus:
         reply: asyncio.Future[Msg] = self._loop.create_future()
         self._waiting[token] = reply
         deadline = self._loop.call_later(timeout_seconds, self._on_deadline, token, subject, timeout_seconds)
+        inbox = f"{self._inbox}.{subject.partition('.')[0]}.{self._own}.{token}"
         try:
-            await self.client.publish(subject, data, reply=f"{self._inbox}.{token}", headers=headers)
+            await self.client.publish(subject, data, reply=inbox, headers=headers)
             message = await reply
         except NatsError as exc:
             raise PeerUnavailable(subject, f"not sent to NATS: {type(exc).__name__}") from exc
@@ -91,7 +102,7 @@ class Bus:
                 reply.set_exception(PeerUnavailable("NATS", "connection lost"))
 
     async def _on_reply(self, message: Msg) -> None:
-        reply = self._waiting.pop(message.subject[self._token_start :], None)
+        reply = self._waiting.pop(message.subject.rpartition(".")[2], None)
         if reply is not None and not reply.done():
             reply.set_result(message)
 
@@ -148,8 +159,10 @@ class _Watch:
         self._said: str | None = None
 
     async def on_error(self, exc: Exception) -> None:
-        # A denied publish raises nothing in nats-py: this line is its only trace.
+        # A denied publish raises nothing in nats-py: this is its only trace.
         reason = f"{type(exc).__name__}: {exc}"
+        if _VIOLATION in reason.lower():
+            _violations.add(1)
         is_attempt = self.bus is None or not self.bus.is_connected
         if is_attempt and reason == self._said:
             return
@@ -172,19 +185,40 @@ def servers_of(url: str) -> list[str]:
     return [server.strip() for server in url.split(",")]
 
 
+def inbox_of(url: str) -> str:
+    """The prefix of all inboxes of the user that `url` names."""
+    return inbox_prefix(unquote(urlsplit(servers_of(url)[0]).username or ""))
+
+
+def trust_in(ca_file: Path | None) -> ssl.SSLContext | None:
+    """For TLS with servers that this authority vouches for. Raises `BusError` when it cannot be read."""
+    if ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:  # what is no certificate is an OSError, too
+        raise BusError(f"the NATS authority {ca_file} cannot be used: {exc}") from exc
+
+
 @asynccontextmanager
-async def connect(url: str, *, name: str, instance: str, wait_seconds: float = 30.0) -> AsyncIterator[Bus]:
+async def connect(
+    url: str, *, name: str, instance: str, ca_file: Path | None = None, wait_seconds: float = 30.0
+) -> AsyncIterator[Bus]:
     """A connection for as long as the block runs. It reconnects for ever; the first connect gives up after a while.
 
-    `url` may name several servers of a cluster, separated by commas.
+    `url` may name several servers of a cluster, separated by commas. With `ca_file` the first byte is TLS already: a
+    server that is not vouched for hears nothing.
     """
-
     watch = _Watch()
+    trust = trust_in(ca_file)
     try:
         client = await asyncio.wait_for(
             nats.connect(
                 servers_of(url),
                 name=f"{name} {instance}",
+                inbox_prefix=inbox_of(url),
+                tls=trust,
+                tls_handshake_first=trust is not None,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,
                 ping_interval=5,

@@ -1,31 +1,49 @@
 """Streams, durable consumers and buckets, made or brought up to date from `contracts.streams`.
 
-Called by the development stack and by a Job with administrator rights on Kubernetes, never by a service: services
+Called by the development stack and by a Job on Kubernetes (`python -m chassis provision`), never by a service: services
 need no right to create anything, and none depends on which one starts first.
 """
 
+from pathlib import Path
+
 import nats
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
-from chassis.bus.connection import Bus, servers_of
+from chassis.bus.connection import Bus, inbox_of, servers_of, trust_in
 from chassis.bus.errors import BusError
 from contracts import streams
 
 
-async def provision(url: str, *, replicas: int = 1) -> None:
-    """Create or update everything that is declared. Safe to repeat; data stays."""
-    client = await nats.connect(servers_of(url), name="smartroute provisioning", connect_timeout=5)
+async def provision(url: str, *, replicas: int = 1, ca_file: Path | None = None) -> None:
+    """Create or update everything that is declared. Safe to repeat; data stays. Raises `BusError`."""
+    trust = trust_in(ca_file)
     try:
-        for stream in streams.STREAMS:
-            await _provision_stream(client, stream, replicas)
-        for durable in streams.DURABLES:
-            await _provision_durable(client, durable)
-        for bucket in streams.BUCKETS:
-            await _provision_bucket(client, bucket, replicas)
-    finally:
-        await client.close()
+        client = await nats.connect(
+            servers_of(url),
+            name="smartroute provisioning",
+            connect_timeout=5,
+            inbox_prefix=inbox_of(url),
+            tls=trust,
+            tls_handshake_first=trust is not None,
+        )
+        try:
+            await _provision_all(client, replicas)
+        finally:
+            await client.close()
+    except NatsError as exc:
+        raise BusError(f"NATS: {exc}") from exc
+
+
+async def _provision_all(client: Client, replicas: int) -> None:
+    for stream in streams.STREAMS:
+        await _provision_stream(client, stream, replicas)
+    for durable in streams.DURABLES:
+        await _provision_durable(client, durable)
+    for bucket in streams.BUCKETS:
+        await _provision_bucket(client, bucket, replicas)
 
 
 async def _provision_stream(client: Client, stream: streams.Stream, replicas: int) -> None:

@@ -45,7 +45,13 @@ def run(settings: AdminSettings, work: Callable[[Store], Awaitable[None]]) -> No
 @asynccontextmanager
 async def connected(settings: AdminSettings) -> AsyncIterator[Bus]:
     url = settings.nats_url.get_secret_value()
-    async with bus.connect(url, name="gateway", instance=settings.instance, wait_seconds=BUS_WAIT_SECONDS) as opened:
+    async with bus.connect(
+        url,
+        name="gateway",
+        instance=settings.instance,
+        ca_file=settings.nats_ca_file,
+        wait_seconds=BUS_WAIT_SECONDS,
+    ) as opened:
         yield opened
 
 

@@ -127,10 +127,8 @@ class ServiceTokens:
         secret, new = accounts.successor(old)
         if not overlap:
             return await self._take_over(old, new, secret)
-        ends_at = new.created_at + overlap
-        if old.expires_at is not None:
-            ends_at = min(ends_at, old.expires_at)
-        if not await self.tokens.replace(old, new, ends_at=ends_at, limit=ACTIVE_LIMIT):
+        ends_at = await self.tokens.replace(old, new, ends_at=new.created_at + overlap, limit=ACTIVE_LIMIT)
+        if ends_at is None:
             raise TokenGone
         await accounts.tell_changed(self.bus, old)
         return Rotated(secret, new, old, ends_at)

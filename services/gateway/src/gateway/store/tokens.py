@@ -51,8 +51,8 @@ class TokenStore:
             await _make_room(session, token.account_id, limit=limit)
             session.add(token)
 
-    async def replace(self, old: Token, new: Token, *, ends_at: datetime, limit: int) -> bool:
-        """Add `new`; `old` is good until `ends_at` at the longest. False, and nothing is done: `old` is not active.
+    async def replace(self, old: Token, new: Token, *, ends_at: datetime, limit: int) -> datetime | None:
+        """Add `new`; `old` is good until `ends_at` at the longest: until when. None, and nothing is done: it is not active.
 
         Raises `TooManyTokens`.
         """
@@ -62,12 +62,12 @@ class TokenStore:
                 update(Token)
                 .where(_own(old.account_id), col(Token.token_id) == old.token_id, _is_active())
                 .values(expires_at=func.least(col(Token.expires_at), ends_at))
-                .returning(col(Token.token_id))
+                .returning(col(Token.expires_at))
             )
-            if (await session.exec(ending)).first() is None:
-                return False
-            session.add(new)
-            return True
+            ending_at = (await session.exec(ending)).scalar_one_or_none()
+            if ending_at is not None:
+                session.add(new)
+            return ending_at
 
     async def take_over(self, old: Token, new: Token, *, limit: int) -> Token | None:
         """Add `new` and mark `old` as revoked, which is returned; None, and nothing is done: it is not active.

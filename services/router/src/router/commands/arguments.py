@@ -53,6 +53,10 @@ async def connected(settings: Settings) -> AsyncIterator[Bus]:
     """The bus, for a command. Raises `BusError`."""
     logs.configure("router", instance=settings.instance, level="ERROR")
     async with bus.connect(
-        settings.nats_url, name="router", instance=settings.instance, wait_seconds=CONNECTED_WITHIN_SECONDS
+        settings.nats_url,
+        name="router",
+        instance=settings.instance,
+        ca_file=settings.nats_ca_file,
+        wait_seconds=CONNECTED_WITHIN_SECONDS,
     ) as connection:
         yield connection

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from chassis.database import create_engine
+from devstack.probes import until
 from devstack.provider import Plan, Provider
 from devstack.provider.agent import call, say
 from devstack.pytest_plugin import FreshDatabase
@@ -134,6 +136,23 @@ async def test_no_token_is_made_for_another_site(home: House) -> None:
     assert (await browser.post("/tester/token", csrf="")).status_code == 403
     assert (await browser.post("/tester/token", headers={"origin": "https://evil.example"})).status_code == 403
     assert (await browser.get("/tester/token")).status_code == 405
+
+
+async def test_a_session_that_is_being_ended_gets_no_token_any_more(home: House) -> None:
+    browser = await member(home)
+    await browser.get("/tester")
+
+    async def somebody_waits() -> bool:
+        async with await psycopg.AsyncConnection.connect(home.database.admin_url) as looking:
+            found = await looking.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return await found.fetchone() != (0,)
+
+    async with await psycopg.AsyncConnection.connect(home.database.admin_url) as ending:
+        await ending.execute("DELETE FROM gateway.sessions")
+        asked = asyncio.create_task(browser.post("/tester/token"))
+        assert await until(somebody_waits, within_seconds=5)
+        assert not asked.done()
+    assert (await asked).headers["location"].startswith("/sign-in")
 
 
 async def shown(folder: Path, base_url: str, **choice: Any) -> Mapping[str, str]:

@@ -52,9 +52,9 @@ class TokenStore:
             session.add(token)
 
     async def replace(self, old: Token, new: Token, *, ends_at: datetime, limit: int) -> datetime | None:
-        """Add `new`; `old` is good until `ends_at` at the longest: until when. None, and nothing is done: it is not active.
+        """Add `new`, and have `old` end at `ends_at` at the latest; when that is.
 
-        Raises `TooManyTokens`.
+        None, and nothing is done: `old` is not active. Raises `TooManyTokens`.
         """
         async with transaction(self._engine) as session:
             await _make_room(session, old.account_id, limit=limit)

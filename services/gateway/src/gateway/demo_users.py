@@ -28,11 +28,15 @@ async def seed(store: Store, users: UserStore, *, plans: PlanCatalogue, file: Pa
     wanted = {plan: {"email": f"{plan}@{DOMAIN}", "password": password} for plan in plans.names}
     # Before the first user has it: a password that was not written down is lost.
     demo.write(file, wanted)
-    return [
-        plan
-        for plan, entry in wanted.items()
-        if await _changed(store, users, passwords, plan=plan, email=entry["email"], password=password)
+    found = {plan: await users.by_email(entry["email"]) for plan, entry in wanted.items()}
+    waiting = [
+        plan for plan, user in found.items() if user is None or not await passwords.verify(user.password_hash, password)
     ]
+    # One for all of them: they share the password, and hashing is slow on purpose.
+    password_hash = await passwords.hash(password) if waiting else ""
+    for plan in waiting:
+        await _give(store, users, found[plan], plan=plan, password_hash=password_hash)
+    return waiting
 
 
 def _known_password(file: Path) -> str | None:
@@ -40,23 +44,17 @@ def _known_password(file: Path) -> str | None:
     return next((password for password in found if isinstance(password, str)), None)
 
 
-async def _changed(
-    store: Store, users: UserStore, passwords: Passwords, *, plan: str, email: str, password: str
-) -> bool:
-    """Whether the user had to be made, or to be given the password."""
-    user = await users.by_email(email)
-    if user is not None and await passwords.verify(user.password_hash, password):
-        return False
-    password_hash = await passwords.hash(password)
+async def _give(store: Store, users: UserStore, user: User | None, *, plan: str, password_hash: str) -> None:
+    """The password to a user, who is made if there is none. Raises `CommandFailed`."""
     if user is not None and user.password_hash is not None:
         await users.rehash(user.user_id, before=user.password_hash, after=password_hash)
-        return True
+        return
     account = await accounts.find_account(store, f"demo-{plan}")
     now = datetime.now(UTC)
     made = User(
         user_id=UUID(int=uuid_utils.uuid7().int),
         account_id=account.account_id,
-        email=email,
+        email=f"{plan}@{DOMAIN}",
         password_hash=password_hash,
         password_changed_at=now,
         created_at=now,
@@ -64,5 +62,4 @@ async def _changed(
     try:
         await users.add(made)
     except UserExists as exc:
-        raise CommandFailed(f"the account demo-{plan} has another user than {email}") from exc
-    return True
+        raise CommandFailed(f"the account demo-{plan} has another user than {plan}@{DOMAIN}") from exc

@@ -8,6 +8,7 @@ from playwright.async_api import Page, TimeoutError
 from tests.browser.visit import Visit
 
 FIRST_PAGE_BYTES = 200_000
+FIRST_PAGE_REQUESTS = 10
 LAYOUT_SHIFT = 0.01
 _SETTLE_MILLISECONDS = 3000
 _FITS = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"

@@ -17,9 +17,10 @@ from tests.browser.visit import DESKTOP, TELEPHONE, Scheme
 
 SCREENS = {"desktop": DESKTOP, "telephone": TELEPHONE}
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-_QUALITY = 40
-# A long page is shown as far as this: the rest looks the same, and there are more than a hundred pictures.
-_TALLEST = 1600
+# More than two hundred pictures take less than 6 MB: a long page is shown as far as this, a desktop made smaller.
+_QUALITY = 30
+_TALLEST = 1300
+_SCALES = {"desktop": 0.75, "telephone": 1.0}
 
 
 def folder() -> Path | None:
@@ -43,7 +44,7 @@ class Album:
         if self._place is not None:
             for scheme in SCHEMES:
                 await page.emulate_media(color_scheme=scheme)
-                await _take(page, self._place / name_of(name, screen, scheme))
+                await _take(page, self._place / name_of(name, screen, scheme), scale=_SCALES[screen])
 
     async def add_state(self, page: Page, name: str) -> AsyncIterator[str]:
         """A page that cannot be opened again, turned to each screen, and handed over on it."""
@@ -56,11 +57,11 @@ class Album:
             await page.set_viewport_size(before)
 
 
-async def _take(page: Page, file: Path) -> None:
+async def _take(page: Page, file: Path, *, scale: float) -> None:
     """The page from its top."""
     session = await page.context.new_cdp_session(page)
     size = (await session.send("Page.getLayoutMetrics"))["cssContentSize"]
-    area = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], _TALLEST), "scale": 1}
+    area = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], _TALLEST), "scale": scale}
     options = {"format": "webp", "quality": _QUALITY, "captureBeyondViewport": True, "clip": area}
     picture = await session.send("Page.captureScreenshot", options)
     await session.detach()

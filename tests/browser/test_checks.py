@@ -1,9 +1,13 @@
 """The checks of these tests find what they look for: small pages with one fault each, served by the browser itself."""
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 from playwright.async_api import Browser, Route
 
-from tests.browser import accessibility, budgets, screenshots, visit
+from tests.browser import accessibility, budgets, chromium, screenshots, visit
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -146,3 +150,29 @@ async def test_the_index_shows_every_picture() -> None:
     text = screenshots.index([("home", "Home"), ("docs", "Documentation")], below="screenshots")
     assert text.count("![") == 8
     assert "(screenshots/docs-telephone-dark.webp)" in text
+
+
+async def test_a_missing_browser_is_installed_once_where_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "apt-get").write_text(
+        f'#!/bin/sh\necho "$1" >> {tmp_path}/calls\n[ "$1" = update ] || cp "$0" {tmp_path}/chromium\n'
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setattr(chromium, "NAMES", ("chromium",))
+    monkeypatch.setattr(chromium, "_LOCK", tmp_path / "lock")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name: str(file) if (file := tmp_path / name).exists() else None)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert [chromium.ensured(), chromium.ensured()] == [tmp_path / "chromium"] * 2
+    assert (tmp_path / "calls").read_text(encoding="utf-8").split() == ["update", "install"]
+
+
+async def test_whoever_cannot_install_a_browser_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chromium, "_LOCK", tmp_path / "lock")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(chromium.NoChromium, match="apt install chromium"):
+        chromium.ensured()

@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.browser import accessibility, budgets, house, screenshots, visit
+from tests.browser.conftest import OpenVisit
 from tests.browser.house import House, Member
 from tests.browser.pages import PAGES, Page
 from tests.browser.screenshots import Album
@@ -92,6 +93,13 @@ async def _links(browser: Browser, home: House, member: Member) -> dict[str, str
 
 def _secret(link: str) -> str:
     return parse_qs(urlsplit(link).query)["link"][0]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/plans", "/tester"])
+async def test_a_first_page_is_light(home: House, new_visit: OpenVisit, path: str) -> None:
+    weight = await budgets.weighed(await new_visit(home.origin), path)
+    assert weight.bytes < budgets.FIRST_PAGE_BYTES
+    assert weight.requests <= budgets.FIRST_PAGE_REQUESTS
 
 
 @every_page

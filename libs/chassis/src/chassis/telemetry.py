@@ -15,8 +15,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
@@ -27,6 +26,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 from opentelemetry.util.types import AttributeValue
 
 from chassis import attributes
+from chassis.exemplars import ExemplarReader
 
 DEFAULT_SAMPLE_RATIO = 0.1
 EXPORT_DELAY_MS = 500.0
@@ -34,8 +34,12 @@ TRACEPARENT = "traceparent"
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
-# Seconds; the advice of the HTTP conventions, with finer steps below 25 ms, where our own share lies.
-_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+# Seconds; the advice of the HTTP conventions, with finer steps below 25 ms, where our own share lies. All are floats:
+# Prometheus 2 would call the bucket of an integer `le="60"` and Prometheus 3 `le="60.0"`, and rules name buckets.
+_LATENCY_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
+)
 
 tracer = trace.get_tracer("smartroute")
 meter = metrics.get_meter("smartroute")
@@ -71,17 +75,22 @@ def start(service: str, *, instance: str, version: str) -> Telemetry:
     else:
         sampler = ParentBasedTraceIdRatio(DEFAULT_SAMPLE_RATIO)
         traces = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
-    readers: list[MetricReader] = [PrometheusMetricReader()]
+    readers: list[MetricReader] = [ExemplarReader()]
     if is_exported:
         # Small batches, often: encoding holds the interpreter's lock, 60 µs a span, and requests wait for it.
         delay_ms = float(os.environ.get("OTEL_BSP_SCHEDULE_DELAY", EXPORT_DELAY_MS))
         traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=delay_ms))
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
-    seconds = View(instrument_unit="s", aggregation=ExplicitBucketHistogramAggregation(boundaries=_LATENCY_BUCKETS))
-    meters = MeterProvider(metric_readers=readers, resource=resource, views=[seconds], shutdown_on_exit=False)
+    meters = MeterProvider(metric_readers=readers, resource=resource, views=views(), shutdown_on_exit=False)
     trace.set_tracer_provider(traces)
     metrics.set_meter_provider(meters)
     return Telemetry(traces, meters)
+
+
+def views() -> list[View]:
+    """How histograms of seconds are cut into buckets. Gauges of seconds stay what they are."""
+    buckets = ExplicitBucketHistogramAggregation(boundaries=_LATENCY_BUCKETS)
+    return [View(instrument_type=Histogram, instrument_unit="s", aggregation=buckets)]
 
 
 @contextmanager

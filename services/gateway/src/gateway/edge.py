@@ -231,7 +231,8 @@ def _finish(scope: Scope, response: _Response, labels: dict[str, AttributeValue]
         labels[attributes.ERROR_TYPE] = error_type
         telemetry.mark_failed(span, error_type)
     ended_at = response.ended_at if response.ended_at is not None else time.perf_counter()
-    request_duration.record(ended_at - context.started, labels)
+    # The span is not current any more: an exemplar needs it.
+    request_duration.record(ended_at - context.started, labels, trace.set_span_in_context(span, Context()))
     span.end(response.ended_at_ns)
 
 

@@ -129,6 +129,7 @@ class Exchange:
             await idempotency.conclude(held)
             self._note_served(held)
             await self._settle(held)
+            measures.record_our_part(held, now=time.perf_counter())
             failpoints.reach("gateway.settled")
             await _finish(held)
         finally:
@@ -236,7 +237,8 @@ class Exchange:
                 held.error = InternalError()
             finally:
                 watch.stop()
-            measures.record_answer(span, held, labels=labels, seconds=time.perf_counter() - began)
+            held.answered_at = time.perf_counter()
+            measures.record_answer(span, held, labels=labels, seconds=held.answered_at - began)
 
     def _note_served(self, held: Held) -> None:
         """Remember who made tool calls, and have all routers know before the client can go on with them: what follows

@@ -49,7 +49,8 @@ class Asked:
 
 @dataclass(slots=True)
 class Held:
-    """A request whose prompt is held. `end` and `error` say how it ended; `admitted_at` is of `time.perf_counter()`.
+    """A request whose prompt is held. `end` and `error` say how it ended. `admitted_at`, and `answered_at` when its
+    last call is over, are of `time.perf_counter()`.
 
     `chosen` is None when the router could not say where it should go. `question` is what it asks, if asking it again
     soon would say something of the answer.
@@ -65,6 +66,7 @@ class Held:
     response: ClientResponse
     end: End = End.FAILED
     error: GatewayError | None = None
+    answered_at: float | None = None
     question: Question | None = None
 
     @property

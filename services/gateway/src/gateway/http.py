@@ -29,13 +29,15 @@ class ClientDisconnected(Exception):
 class RequestContext:
     """What the edge knows of a request. `started` is `time.perf_counter()`, for durations.
 
-    `route` is the template of the path; None where FastAPI matches it, or nobody.
+    `route` is the template of the path; None where FastAPI matches it, or nobody. `body_seconds`: how long the client
+    took to send its body.
     """
 
     request_id: UUID
     started_at: datetime
     started: float
     route: str | None = None
+    body_seconds: float = 0.0
 
 
 def context_of(scope: Scope) -> RequestContext:

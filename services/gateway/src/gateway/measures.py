@@ -16,6 +16,8 @@ from gateway.errors import (
     ServiceUnavailable,
     SpeedExceeded,
     TokenForbidden,
+    UpstreamBroken,
+    UpstreamTimedOut,
 )
 from gateway.held import Held, tokens_of
 from gateway.wire.chat.models import known_finish_reason
@@ -37,6 +39,14 @@ first_chunk = telemetry.meter.create_histogram(
     "gen_ai.client.operation.time_to_first_chunk",
     unit="s",
     description="Time from the first attempt to the first content that left",
+)
+added_duration = telemetry.meter.create_histogram(
+    "smartroute.added.duration",
+    unit="s",
+    description="Time of an answer that was ours: up to its first call, and from its last byte until it was settled",
+)
+cut_answers = telemetry.meter.create_counter(
+    "smartroute.answers.cut", unit="{answer}", description="Answers that had begun and ended with an error of ours"
 )
 token_usage = telemetry.meter.create_histogram(
     "gen_ai.client.token.usage", unit="{token}", description="Tokens of one request, as the provider counted them"
@@ -88,7 +98,7 @@ def record_answer(span: Span, held: Held, *, labels: dict[str, AttributeValue], 
         token_usage.record(tokens.input, labels | {attributes.GEN_AI_TOKEN_TYPE: "input"})
         token_usage.record(tokens.output, labels | {attributes.GEN_AI_TOKEN_TYPE: "output"})
     waited = relay.first_content_at - held.admitted_at if relay.first_content_at is not None else None
-    if waited is not None:
+    if waited is not None and held.asked.request.is_stream:  # what is not streamed has no first chunk
         first_chunk.record(waited, labels)
     if not span.is_recording():
         return
@@ -102,6 +112,24 @@ def record_answer(span: Span, held: Held, *, labels: dict[str, AttributeValue], 
         span.set_attribute(attributes.GEN_AI_FINISH_REASONS, [known_finish_reason(relay.finish_reason)])
     if error_type is not None:
         telemetry.mark_failed(span, error_type)
+
+
+def record_our_part(held: Held, *, now: float) -> None:
+    """What a settled request says of us: how long its answer took beside the model, and whether it was broken off.
+
+    The time in which the client sent its body is not ours.
+    """
+    context = held.asked.context
+    if held.end is End.ANSWERED and held.answered_at is not None:
+        before = held.admitted_at - context.started - context.body_seconds
+        added_duration.record(before + now - held.answered_at)
+    # One that had not begun is a 5xx, and one that its provider broke off is not ours.
+    if (
+        held.relay.has_begun
+        and held.error is not None
+        and not isinstance(held.error, UpstreamBroken | UpstreamTimedOut)
+    ):
+        cut_answers.add(1, {attributes.ERROR_TYPE: held.error.code})
 
 
 def describe_server(span: Span, settled: RequestSettled) -> None:

@@ -1,5 +1,6 @@
 """`POST /chat/completions`, `/completions` and `/responses`, as raw ASGI: the hot path pays for no framework."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -76,7 +77,9 @@ class Answers:
         caller = await self._authenticator.authenticate(header(scope, b"authorization"))
         require_scope(caller, INFERENCE)
         key = read_key(header(scope, HEADER))
+        context, began = context_of(scope), time.perf_counter()
         body = await read_body(receive, self._body_limit_bytes, silence_seconds=self._body_timeout_seconds)
+        context.body_seconds = time.perf_counter() - began
         keep = None
         try:
             request = endpoint.read(body)
@@ -86,4 +89,4 @@ class Answers:
                 request, keep = await endpoint.prepare(caller, request)
         except UnusableRequest as exc:
             raise RequestInvalid(exc.message, code=exc.code, param=exc.param) from exc
-        return Asked(context_of(scope), caller, request, receive, send, keep=keep), key, body
+        return Asked(context, caller, request, receive, send, keep=keep), key, body

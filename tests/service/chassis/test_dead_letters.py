@@ -143,4 +143,4 @@ async def test_the_backlog_tells_what_waits_and_what_was_given_up(bus: Bus) -> N
     assert letter is not None
     await discard(bus, letter, author="Ada", reason="a test")
     found = await backlog(bus, DURABLE)
-    assert (found.pending, found.dead_letters) == (2, 1)
+    assert (found.pending, found.dead_letters, found.acknowledged) == (2, 1, 0)

@@ -60,6 +60,7 @@ def follow(
         event.subject,
         stream=JStream(durable.stream, declare=False),
         durable=durable.name,
+        inbox_prefix=f"{bus.inbox_prefix}.".encode(),
         # One at a time: a larger fetch waits for its batch, and FastStream's batches lose messages to redelivery.
         pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS, batch=False),
         ack_policy=AckPolicy.MANUAL,

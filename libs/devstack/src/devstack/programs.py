@@ -8,6 +8,7 @@ from pathlib import Path
 
 from devstack.children import Program, run_to_end
 from devstack.database import SERVICES_WITH_TABLES, Database
+from devstack.nats import NatsAccess
 from devstack.ports import LOOPBACK
 from devstack.probes import http_ready
 
@@ -25,7 +26,7 @@ CLOSE_KEY = "config/close-key.pem"
 class Surroundings:
     """What all services of one stack are told alike."""
 
-    nats_url: str = field(repr=False)
+    nats: NatsAccess
     database: Database = field(repr=False)
     plans: Path
     profiles: Path
@@ -97,12 +98,14 @@ def told(replica: Replica, surroundings: Surroundings) -> dict[str, str]:
     """Everything that this stack tells a replica."""
     prefix = replica.service.upper()
     own = {
-        f"{prefix}_NATS_URL": surroundings.nats_url,
+        f"{prefix}_NATS_URL": surroundings.nats.of(replica.service),
         f"{prefix}_HEALTH_HOST": LOOPBACK,
         f"{prefix}_HEALTH_PORT": str(replica.health_port),
         f"{prefix}_INSTANCE": replica.name,
         f"{prefix}_PLANS_FILE": str(surroundings.plans),
     }
+    if surroundings.nats.ca_file is not None:
+        own[f"{prefix}_NATS_CA_FILE"] = str(surroundings.nats.ca_file)
     if replica.service in SERVICES_WITH_TABLES:
         own[f"{prefix}_DATABASE_URL"] = surroundings.database.url(replica.service)
     if replica.service == "router":

@@ -9,6 +9,7 @@ from contracts.plans import PlanCatalogue
 ROOT = Path(__file__).resolve().parents[4]
 PLANS = ROOT / "deploy/config/plans.yaml"
 PROFILES = ROOT / "deploy/config/profiles.yaml"
+NATS_USERS = ROOT / "deploy/nats/users.conf"
 
 
 def migrations(service: str) -> list[Path]:

@@ -39,7 +39,8 @@ class Stack:
     Without `choices` this is the tests' mode: free ports, no local model, each gateway on a port of its own.
     `profiles` is a document or a file and wins over `choices`; `environment` is set on every service last, and
     `overrides` after that on single processes, by their name: `quota-2`, `postgres`. `nats_nodes` above one makes a
-    cluster of the bus, whose streams have a copy on every node.
+    cluster of the bus, whose streams have a copy on every node; with `guards_nats` services come to that as in
+    production, each as a user of its own and over TLS.
     `keep_data=False` removes what had to lie outside `data_dir` (see `unprivileged.py`); `data_dir` is the caller's.
     """
 
@@ -54,6 +55,7 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         overrides: Mapping[str, Mapping[str, str]] | None = None,
         nats_nodes: int = 1,
+        guards_nats: bool = False,
         report: Report | None = None,
         keep_data: bool = False,
     ) -> None:
@@ -62,7 +64,7 @@ class Stack:
         self.tokens: dict[str, str] = {}
         # Who signs in to the portal, by plan: `email` and `password`.
         self.portal_users: dict[str, dict[str, str]] = {}
-        self.nats_url = ""
+        self.nats = nats.NatsAccess("")
         self.database_url = ""
         self._choices = choices or Choices(self.data_dir, replicas=dict(replicas or {}))
         self._shares_port = choices is not None
@@ -71,6 +73,7 @@ class Stack:
         self._extra = dict(environment or {})
         self._overrides = dict(overrides or {})
         self._nats_nodes = nats_nodes
+        self._guards_nats = guards_nats
         self._nats_names: list[str] = []
         self._report = report or Silence()
         self._keep_data = keep_data
@@ -90,6 +93,11 @@ class Stack:
     def base_url(self) -> str:
         """The shared address of all gateways, or the first gateway's when each has its own."""
         return self.gateways[0]
+
+    @property
+    def nats_url(self) -> str:
+        """The bus, for whoever looks at it from outside."""
+        return self.nats.url
 
     @property
     def gateways(self) -> list[str]:
@@ -200,17 +208,17 @@ class Stack:
 
     async def _start_nats(self) -> None:
         if self._choices.nats_url is not None:
-            self.nats_url = self._choices.nats_url
+            self.nats = nats.NatsAccess(self._choices.nats_url)
         else:
             with timed(self._report, "NATS"):
-                self.nats_url, servers = self._prepare_nats()
+                self.nats, servers = self._prepare_nats()
                 await self._supervisor.start(*(self._overridden(server.program) for server in servers))
         # Imported late: that takes longer than a server takes to start, and a person is waiting for the first line.
         from chassis.bus import provision
 
         with timed(self._report, "streams"):
             try:
-                await provision(self.nats_url, replicas=self._nats_nodes)
+                await provision(self.nats.of("provision"), replicas=self._nats_nodes, ca_file=self.nats.ca_file)
             except Exception as error:
                 raise StartFailed(f"the streams could not be created on the NATS server: {error}") from error
 
@@ -251,7 +259,7 @@ class Stack:
         if self._database is None:
             raise StartFailed("the database was not started")
         self._surroundings = Surroundings(
-            nats_url=self.nats_url,
+            nats=self.nats,
             database=self._database,
             plans=self._plans,
             profiles=self._write_profiles(),
@@ -287,13 +295,14 @@ class Stack:
         folder = self.data_dir / "mail"
         return mail_server(folder, port=self._port("mail"), on_mail=lambda mail: self._report.say(mail.told()))
 
-    def _prepare_nats(self) -> tuple[str, Sequence[nats.NatsServer]]:
+    def _prepare_nats(self) -> tuple[nats.NatsAccess, Sequence[nats.NatsServer]]:
+        folder = self.data_dir / "nats"
         if self._nats_nodes == 1:
-            server = nats.prepare(self.data_dir / "nats", logs=self.logs)
-            return server.url, [server]
-        cluster = nats.prepare_cluster(self.data_dir / "nats", nodes=self._nats_nodes, logs=self.logs)
+            server = nats.prepare(folder, logs=self.logs)
+            return nats.NatsAccess(server.url), [server]
+        cluster = nats.prepare_cluster(folder, nodes=self._nats_nodes, logs=self.logs, is_guarded=self._guards_nats)
         self._nats_names = [server.program.name for server in cluster.nodes]
-        return cluster.url, cluster.nodes
+        return cluster.access, cluster.nodes
 
     def _overridden(self, program: Program) -> Program:
         more = self._overrides.get(program.name)

@@ -43,7 +43,7 @@ class Bus:
     def __init__(self, client: Client, *, instance: str) -> None:
         self.client = client
         self.instance = instance
-        self._inbox, _, self._own = client.new_inbox().rpartition(".")
+        self.inbox_prefix, _, self._own = client.new_inbox().rpartition(".")
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._tokens = itertools.count()
         self._loop = asyncio.get_running_loop()
@@ -61,7 +61,7 @@ class Bus:
         return int(self.client.stats["reconnects"])
 
     async def open_inbox(self) -> None:
-        await self.client.subscribe(f"{self._inbox}.*.{self._own}.*", cb=self._on_reply)
+        await self.client.subscribe(f"{self.inbox_prefix}.*.{self._own}.*", cb=self._on_reply)
 
     async def request(
         self, subject: str, data: bytes, *, headers: dict[str, str] | None, timeout_seconds: float
@@ -73,7 +73,7 @@ class Bus:
         reply: asyncio.Future[Msg] = self._loop.create_future()
         self._waiting[token] = reply
         deadline = self._loop.call_later(timeout_seconds, self._on_deadline, token, subject, timeout_seconds)
-        inbox = f"{self._inbox}.{subject.partition('.')[0]}.{self._own}.{token}"
+        inbox = f"{self.inbox_prefix}.{subject.partition('.')[0]}.{self._own}.{token}"
         try:
             await self.client.publish(subject, data, reply=inbox, headers=headers)
             message = await reply

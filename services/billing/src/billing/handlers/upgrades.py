@@ -35,8 +35,13 @@ from contracts.plans import PlanCatalogue
 log = logging.getLogger(__name__)
 
 notices = telemetry.meter.create_counter(
-    "smartroute.billing.payment.notices", unit="{notice}", description="Payment notices taken, by what they did"
+    "smartroute.billing.payment.notices", unit="{notice}", description="Payment notices, by what they did"
 )
+pages_failed = telemetry.meter.create_counter(
+    "smartroute.billing.payment.pages_failed", unit="{page}", description="Payment pages that the provider did not make"
+)
+# Beside the effects of genuine ones.
+REFUSED = "refused"
 
 BY_CUSTOMER = "withdrawn by the customer"
 
@@ -60,6 +65,7 @@ def request_upgrade(upgrades: Upgrades, catalogue: Watched[PlanCatalogue], port:
         except UnknownAccount:
             return UpgradeRefused(reason="unknown_account")
         except PaymentAway as exc:
+            pages_failed.add(1)
             log.warning("no payment page", extra={"upgrade_id": str(asked.upgrade_id), "reason": str(exc)})
             return UpgradeRefused(reason="payment_unavailable")
         return _requested(found)
@@ -89,6 +95,7 @@ def take_payment_notice(payments: Payments, catalogue: Watched[PlanCatalogue], p
             notice = port.read(asked.body, asked.signature)
         except NoticeUnfit as exc:
             log.warning("payment notice refused", extra={"reason": exc.reason})
+            notices.add(1, {"effect": REFUSED})
             return NoticeRefused(reason=exc.reason)
         verdict, wish = await payments.take(notice, catalogue.value)
         notices.add(1, {"effect": verdict.effect.value})

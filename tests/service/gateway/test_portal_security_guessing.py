@@ -165,6 +165,18 @@ async def test_the_address_that_counts_is_what_our_proxy_says_and_nothing_that_a
     assert codes == [422, 429]
 
 
+async def test_without_a_proxy_of_ours_nothing_that_a_client_says_of_its_address_counts(databases: Databases) -> None:
+    """Not even from a neighbour on the same machine."""
+    async with portal_house(databases, trusted_proxies="") as bare:
+        codes = []
+        for number, more in enumerate((10, 0)):
+            browser = Browser(bare.process.origin, bare.client, address=f"203.0.113.{number}")
+            fields = {"email": f"direct{number}@example.com", "password": WRONG}
+            codes.append((await browser.submit("/sign-in", fields)).status_code)
+            await bare.hold_waits(more=more)
+        assert codes == [422, 429]
+
+
 async def test_links_cannot_be_guessed_at_for_long(house: PortalHouse) -> None:
     browser = house.browser()
     codes = []

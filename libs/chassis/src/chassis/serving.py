@@ -57,6 +57,8 @@ async def serving(
         access_log=False,
         server_header=False,
         date_header=False,
+        # uvicorn would believe what any local peer says of where a request comes from; who we believe is a setting.
+        proxy_headers=False,
         log_config=None,
         h11_max_incomplete_event_size=None,
         timeout_keep_alive=75,

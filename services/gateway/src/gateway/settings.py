@@ -49,6 +49,8 @@ class PortalSettings(BaseSettings):
     # What needs a recent proof of who it is asks again after so long.
     session_proof_seconds: Seconds = 3600.0
     portal_ask_timeout_seconds: Seconds = 2.0
+    # For what billing has to ask a payment provider for: several calls, each with a limit of its own.
+    portal_payment_timeout_seconds: Seconds = 25.0
     # Where this process reaches the public endpoint, for the doctor; None: at itself.
     portal_endpoint_url: Annotated[str | None, Field(pattern=r"^https?://[^/?#\s]+/?$")] = None
     sign_up_open: bool = True

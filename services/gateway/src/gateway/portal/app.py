@@ -89,42 +89,46 @@ class Parts:
 @asynccontextmanager
 async def portal(settings: PortalSettings, given: Surroundings) -> AsyncIterator[ASGIApp]:
     """The portal, and the work beside its pages, while the block runs."""
-    assets = Assets()
+    assets, postman = Assets(), postman_of(settings)
+    parts = parts_of(settings, given, assets=assets, postman=postman)
+    failures = Failures(parts.render)
+    pages = build_pages(routers(given, parts), failures)
+    guarded = Guard(pages, refuse=failures.refuse, sessions=parts.sessions, site=parts.site, key=given.signing_key)
+    async with (
+        postman.running(),
+        parts.oidc.running() if parts.oidc is not None else nullcontext(),
+        purging(parts.sessions.store, parts.identity.links, parts.identity.counters),
+    ):
+        yield _with_files(guarded, assets)
+
+
+def parts_of(settings: PortalSettings, given: Surroundings, *, assets: Assets, postman: Postman) -> Parts:
     site = site_of(settings)
+    timeout = settings.portal_ask_timeout_seconds
     sessions = Sessions(
         SessionStore(given.engine, idle=timedelta(seconds=settings.session_idle_seconds)),
         lifetime=timedelta(seconds=settings.session_seconds),
         proof=timedelta(seconds=settings.session_proof_seconds),
     )
-    postman = postman_of(settings)
     given_identity = Given(given.engine, given.bus, site, sessions, Letters(site), postman, given.signing_key)
-    parts = Parts(
+    store, tokens = Store(given.engine), TokenStore(given.engine)
+    return Parts(
         render=Renderer(site, assets),
         site=site,
-        store=Store(given.engine),
+        store=store,
         sessions=sessions,
-        session_tokens=SessionTokens(TokenStore(given.engine), given.signing_key),
-        service_tokens=ServiceTokens(
-            TokenStore(given.engine),
-            Store(given.engine),
-            given.bus,
-            timeout_seconds=settings.portal_ask_timeout_seconds,
-        ),
+        session_tokens=SessionTokens(tokens, given.signing_key),
+        service_tokens=ServiceTokens(tokens, store, given.bus, timeout_seconds=timeout),
         allowances=Allowances(given.read_usage, given.plans),
-        activities=Activities(given.bus, timeout_seconds=settings.portal_ask_timeout_seconds),
-        subscriptions=Subscriptions(given.bus, timeout_seconds=settings.portal_ask_timeout_seconds),
+        activities=Activities(given.bus, timeout_seconds=timeout),
+        subscriptions=Subscriptions(
+            given.bus,
+            timeout_seconds=timeout,
+            payment_timeout_seconds=settings.portal_payment_timeout_seconds,
+        ),
         identity=build_identity(settings, given_identity),
         oidc=oidc_of(settings, site, key=given.signing_key),
     )
-    failures = Failures(parts.render)
-    pages = build_pages(routers(given, parts), failures)
-    guarded = Guard(pages, refuse=failures.refuse, sessions=sessions, site=site, key=given.signing_key)
-    async with (
-        postman.running(),
-        parts.oidc.running() if parts.oidc is not None else nullcontext(),
-        purging(sessions.store, parts.identity.links, parts.identity.counters),
-    ):
-        yield _with_files(guarded, assets)
 
 
 def postman_of(settings: PortalSettings) -> Postman:

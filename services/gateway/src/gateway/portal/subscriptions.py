@@ -37,15 +37,21 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Subscriptions:
-    """Asks billing, which decides. Everything raises `ServiceUnavailable` when it does not answer."""
+    """Asks billing, which decides. Everything raises `ServiceUnavailable` when it does not answer.
 
-    def __init__(self, bus: Bus, *, timeout_seconds: float) -> None:
+    What it may have to ask a payment provider for has `payment_timeout_seconds`.
+    """
+
+    def __init__(self, bus: Bus, *, timeout_seconds: float, payment_timeout_seconds: float) -> None:
         self._bus = bus
         self._timeout_seconds = timeout_seconds
+        self._payment_timeout_seconds = payment_timeout_seconds
 
     async def standing(self, visitor: Visitor) -> SubscriptionStanding | None:
         """The plan and what is to become of it. None: billing has not heard of the account yet."""
-        reply = await self._ask(READ_SUBSCRIPTION, ReadSubscription(account_id=visitor.account_id))
+        reply = await self._ask(
+            READ_SUBSCRIPTION, ReadSubscription(account_id=visitor.account_id), self._timeout_seconds
+        )
         match reply:
             case SubscriptionStanding():
                 return reply
@@ -68,7 +74,7 @@ class Subscriptions:
             return_url=return_url,
             email=visitor.email,
         )
-        reply = await self._ask(REQUEST_UPGRADE, wanted)
+        reply = await self._ask(REQUEST_UPGRADE, wanted, self._payment_timeout_seconds)
         match reply:
             case UpgradeRequested() | UpgradeRefused():
                 return reply
@@ -78,7 +84,7 @@ class Subscriptions:
     async def withdraw(self, visitor: Visitor, upgrade_id: UUID) -> Upgrade | None:
         """The wish as it is now. None: the account has no such wish."""
         wanted = WithdrawUpgrade(upgrade_id=upgrade_id, account_id=visitor.account_id)
-        reply = await self._ask(WITHDRAW_UPGRADE, wanted)
+        reply = await self._ask(WITHDRAW_UPGRADE, wanted, self._payment_timeout_seconds)
         match reply:
             case UpgradeWithdrawn(upgrade=upgrade):
                 return upgrade
@@ -88,7 +94,7 @@ class Subscriptions:
     async def take_notice(self, *, provider: Literal["stripe"], body: str, signature: str) -> bool:
         """Whether the notice is genuine; what it says is recorded then."""
         notice = PaymentNotice(provider=provider, body=body, signature=signature)
-        reply = await self._ask(TAKE_PAYMENT_NOTICE, notice)
+        reply = await self._ask(TAKE_PAYMENT_NOTICE, notice, self._payment_timeout_seconds)
         match reply:
             case NoticeTaken():
                 return True
@@ -97,9 +103,9 @@ class Subscriptions:
             case Failure():
                 raise ServiceUnavailable
 
-    async def _ask(self, rpc: Rpc[RequestT, ReplyT], request: RequestT) -> ReplyT:
+    async def _ask(self, rpc: Rpc[RequestT, ReplyT], request: RequestT, timeout_seconds: float) -> ReplyT:
         try:
-            reply = await ask(self._bus, rpc, request, timeout_seconds=self._timeout_seconds)
+            reply = await ask(self._bus, rpc, request, timeout_seconds=timeout_seconds)
         except PeerUnavailable as exc:
             log.warning("billing did not answer", extra={"subject": rpc.subject})
             raise ServiceUnavailable from exc

@@ -68,13 +68,17 @@ async def serving(
     listener = listen(host, port, reuse_port=reuse_port)
     task = asyncio.create_task(server.serve(sockets=[listener]), name=f"http {host}:{port}")
     try:
-        while not server.started:
-            if task.done():
-                await task
-                raise RuntimeError(f"the HTTP server on {host}:{port} ended before it started")
-            await asyncio.sleep(0.01)
+        await _started(server, task)
         yield
     finally:
         server.should_exit = True
         await task
         listener.close()
+
+
+async def _started(server: _Server, task: asyncio.Task[None]) -> None:
+    while not server.started:
+        if task.done():
+            await task
+            raise RuntimeError("the HTTP server ended before it started")
+        await asyncio.sleep(0.01)

@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import uuid_utils
-
 from chassis.background import beside
 from chassis.bus import Bus, BusError, PeerUnavailable, ask, publish, tell
 from chassis.database import StoreAway
@@ -23,6 +21,7 @@ from contracts.quota import BLOCK_TOKEN, SUSPEND_ACCOUNT, BlockToken, SuspendAcc
 from gateway import tokens
 from gateway.auth import Authenticator
 from gateway.errors import AccountUnknown, NotInForce, TokenUnknown
+from gateway.ids import new_id
 from gateway.store import Store
 from gateway.tables import Account, Token
 
@@ -33,7 +32,7 @@ RELAY_BATCH = 100
 
 async def open_account(store: Store, *, name: str, plan: str | None) -> Account:
     """Write an account and the debt of announcing it. Raises `AccountExists`."""
-    account = Account(account_id=_new_id(), name=name, plan=plan, opened_at=datetime.now(UTC))
+    account = Account(account_id=new_id(), name=name, plan=plan, opened_at=datetime.now(UTC))
     await store.add_account(account)
     return account
 
@@ -63,7 +62,7 @@ def new_token(
     secret = tokens.mint()
     now = datetime.now(UTC)
     token = Token(
-        token_id=_new_id(),
+        token_id=new_id(),
         account_id=account_id,
         digest=tokens.digest(secret.encode()),
         name=name,
@@ -211,7 +210,3 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]], *, name: s
 
     async with beside(loop(), name=name):
         yield
-
-
-def _new_id() -> UUID:
-    return UUID(int=uuid_utils.uuid7().int)

@@ -2,13 +2,11 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
-
-import uuid_utils
 
 from contracts.plans import PlanCatalogue
 from gateway import accounts, demo
 from gateway.errors import CommandFailed
+from gateway.ids import new_id
 from gateway.portal.identity.passwords import Passwords
 from gateway.portal.visit import new_secret
 from gateway.store import Store
@@ -52,7 +50,7 @@ async def _give(store: Store, users: UserStore, user: User | None, *, plan: str,
     account = await accounts.find_account(store, f"demo-{plan}")
     now = datetime.now(UTC)
     made = User(
-        user_id=UUID(int=uuid_utils.uuid7().int),
+        user_id=new_id(),
         account_id=account.account_id,
         email=f"{plan}@{DOMAIN}",
         password_hash=password_hash,

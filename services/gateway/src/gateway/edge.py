@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-import uuid_utils
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
@@ -32,6 +31,7 @@ from gateway.errors import (
     UpgradeRequired,
 )
 from gateway.http import CONTEXT_KEY, ClientDisconnected, RequestContext, context_of, header, send_error
+from gateway.ids import new_id
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = UUID(int=uuid_utils.uuid7().int)
+        request_id = new_id()
         scope[CONTEXT_KEY] = RequestContext(request_id, started_at=datetime.now(UTC), started=time.perf_counter())
         span = _start_span(scope, request_id)
         response = _Response(receive, send, request_id=request_id, span=span)

@@ -7,13 +7,12 @@ text.
 import asyncio
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from uuid import UUID
 
-import uuid_utils
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.errors import GatewayError, HeadersTooLarge, RequestInvalid, RequestTimedOut
 from gateway.http import error_body
+from gateway.ids import new_id
 
 # How long a refused client may go on sending before its connection is dropped.
 LINGER_SECONDS = 1.0
@@ -125,7 +124,7 @@ def _response(error: GatewayError) -> bytes:
         "content-length": str(len(body)),
         "connection": "close",
         "x-content-type-options": "nosniff",
-        "x-request-id": str(UUID(int=uuid_utils.uuid7().int)),
+        "x-request-id": str(new_id()),
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return STATUS_LINE[error.status] + lines.encode() + b"\r\n" + body

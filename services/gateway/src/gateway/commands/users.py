@@ -3,15 +3,14 @@
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
-from uuid import UUID
 
 import typer
-import uuid_utils
 
 from chassis.database import create_engine
 from gateway import accounts, terminal
 from gateway.commands.session import AsJson, read_settings, run, show
 from gateway.errors import CommandFailed
+from gateway.ids import new_id
 from gateway.portal.identity import links, passwords
 from gateway.portal.identity.letters import Letters
 from gateway.portal.identity.mail import Postman
@@ -79,7 +78,7 @@ def _check(email: str, password: str | None) -> None:
 async def _added(users: UserStore, owner: Account, email: str, password: str | None) -> User:
     now = datetime.now(UTC)
     user = User(
-        user_id=UUID(int=uuid_utils.uuid7().int),
+        user_id=new_id(),
         account_id=owner.account_id,
         email=email,
         password_hash=await Passwords().hash(password) if password is not None else None,

@@ -7,12 +7,10 @@ gateway makes the same one. Like of all tokens, the database has the digest.
 import hmac
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
-
-import uuid_utils
 
 from gateway import tokens
 from gateway.auth import SCOPES
+from gateway.ids import new_id
 from gateway.portal.errors import SignInNeeded
 from gateway.portal.visit import Visit, Visitor
 from gateway.store import TokenStore
@@ -60,7 +58,7 @@ def derived(key: bytes, secret: str, *, now: datetime) -> SessionToken:
 
 def _row(minted: SessionToken, visitor: Visitor, *, now: datetime) -> Token:
     return Token(
-        token_id=UUID(int=uuid_utils.uuid7().int),
+        token_id=new_id(),
         account_id=visitor.account_id,
         digest=tokens.digest(minted.text.encode()),
         name=NAME,

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import uuid_utils
 from starlette.requests import Request
 
+from gateway.ids import new_id
 from gateway.portal.visit import SESSION_COOKIE, VISITOR_COOKIE, Visit, Visitor, cookie, digest, new_secret, visit_of
 from gateway.store import KnownSession, SessionStore
 from gateway.tables import Session, User
@@ -38,7 +38,7 @@ class Sessions:
         secret = new_secret()
         now = datetime.now(UTC)
         session = Session(
-            session_id=UUID(int=uuid_utils.uuid7().int),
+            session_id=new_id(),
             user_id=user.user_id,
             digest=digest(secret),
             browser=request.headers.get("user-agent", "")[:_BROWSER_LENGTH].replace("\0", ""),

@@ -2,12 +2,10 @@
 
 import logging
 from dataclasses import dataclass
-from uuid import UUID
-
-import uuid_utils
 
 from chassis.bus import Bus, BusError
 from gateway import accounts
+from gateway.ids import new_id
 from gateway.portal.identity import links
 from gateway.portal.identity.letters import Letters
 from gateway.portal.identity.mail import Postman
@@ -57,7 +55,7 @@ class Enrolment:
 
         Raises `UserExists`, `StoreAway`.
         """
-        opened = await self.users.open_by_link(link.digest, account_id=_new_id(), user_id=_new_id())
+        opened = await self.users.open_by_link(link.digest, account_id=new_id(), user_id=new_id())
         if opened is None:
             return None
         account, user = opened
@@ -70,7 +68,3 @@ class Enrolment:
             await accounts.announce(self.bus, self.store, account, timeout_seconds=self.announce_timeout_seconds)
         except BusError as exc:
             log.warning("account to be announced later", extra={"reason": type(exc).__name__})
-
-
-def _new_id() -> UUID:
-    return UUID(int=uuid_utils.uuid7().int)

@@ -8,10 +8,8 @@ USENIX Security 2022).
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from uuid import UUID
 
-import uuid_utils
-
+from gateway.ids import new_id
 from gateway.portal.identity.boxes import Box
 from gateway.portal.identity.enrolment import Enrolment
 from gateway.portal.identity.id_token import OidcIdentity
@@ -64,9 +62,9 @@ class Joining:
 
     async def _opened(self, identity: OidcIdentity, email: str) -> User:
         now = datetime.now(UTC)
-        account = Account(account_id=_new_id(), name=email, opened_at=now)
+        account = Account(account_id=new_id(), name=email, opened_at=now)
         user = User(
-            user_id=_new_id(),
+            user_id=new_id(),
             account_id=account.account_id,
             email=email,
             oidc_issuer=identity.issuer,
@@ -111,7 +109,3 @@ class Joining:
     @property
     def _box(self) -> Box:
         return Box(self.key, purpose="identity to be connected", seconds=PENDING_SECONDS)
-
-
-def _new_id() -> UUID:
-    return UUID(int=uuid_utils.uuid7().int)

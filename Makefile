@@ -7,12 +7,12 @@ BOOTSTRAP := @$(PYTHON) libs/devstack/bootstrap.py
 MODEL := $(if $(SMARTROUTE_UPSTREAM_URL)$(SMARTROUTE_PROFILES),,--model)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-clients check bench bench-routing bench-routing-quality faults volume lock
+.PHONY: help up down test test-clients check bench bench-routing bench-routing-quality faults volume k8s-check lock
 
 help: ## Show this help
 	@echo "Smart Route. The first make sets up $(VENV) by itself; all it needs is Python 3.11 or newer (PYTHON=python3.12)."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## Start everything: NATS, Postgres, a local model, the four services. VERBOSE=1 shows their logs
 	$(BOOTSTRAP) $(MODEL)
@@ -57,10 +57,16 @@ volume: ## Check the books of a day of 200,000 settlements, with figures: ARGS="
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/bin/python tests/volume $(ARGS)
 
+# Needs a kubectl, or a kustomize; says so. Everything else it sets up.
+k8s-check: ## Render all Kubernetes manifests and check them: schemas, references, settings, security
+	$(BOOTSTRAP) --dev --k8s
+	@exec $(VENV)/bin/python -m tests.deploy.k8s
+
 lock: ## Pin every dependency again (needs uv): requirements*.lock, hashed, without index addresses
 	@OWN="$$(for m in gateway quota router billing contracts chassis devstack scoring; do printf -- '--no-emit-package smartroute-%s ' $$m; done)"; \
 	compile="$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$OWN"; \
 	$$compile pyproject.toml --group build -o requirements.lock && \
 	$$compile --group dev -c requirements.lock -o requirements-dev.lock && \
 	$$compile --group model --no-deps -o requirements-model.lock && \
-	$$compile --group clients -o requirements-clients.lock
+	$$compile --group clients -o requirements-clients.lock && \
+	$$compile --group k8s -o requirements-k8s.lock

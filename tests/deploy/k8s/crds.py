@@ -1,8 +1,8 @@
 """The schemas of other people's kinds, as `schemas/` keeps them: one file per kind and version, without prose.
 
 `python -m tests.deploy.k8s.crds RELEASE FILE.yaml …` makes them from the CustomResourceDefinitions of a release. What a
-person reads is left out, the status too; what a validator reads stays. An object's unknown fields are refused, as an API
-server refuses them when it is asked for strict field validation.
+person reads is left out, the status too; what a validator reads stays. Fields that a schema does not name are refused,
+as an API server refuses them when it is asked for strict validation.
 """
 
 import json
@@ -17,8 +17,14 @@ FOLDER = Path(__file__).parent / "schemas"
 
 # Prose, and hints for servers that merge. The rules in CEL are evaluated by API servers alone.
 _LEFT_OUT = frozenset(
-    ("description", "example", "x-kubernetes-validations", "x-kubernetes-map-type", "x-kubernetes-list-type")
-    + ("x-kubernetes-list-map-keys",)
+    {
+        "description",
+        "example",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-list-type",
+        "x-kubernetes-map-type",
+        "x-kubernetes-validations",
+    }
 )
 _METADATA = {"type": "object"}
 

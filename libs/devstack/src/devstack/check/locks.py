@@ -19,6 +19,8 @@ from devstack.repository import ROOT
 
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?P<rest>[^\n]*(?:\n[ \t]+[^\n]*)*)", re.MULTILINE)
 _OURS = "smartroute-"
+# Groups that have a lock of their own.
+_LOCKED_APART = ("model", "clients", "k8s")
 # An extra that no service runs with: it is pinned among the tools.
 _EXTRAS_OF_TOOLS = frozenset({"train"})
 
@@ -81,10 +83,10 @@ def check(root: Path) -> list[str]:
     groups = {name: _all(texts, f"group {name}") for name, texts in project["dependency-groups"].items()}
     bounds = _all(project["tool"]["uv"]["constraint-dependencies"], "constraint-dependencies")
     members, tools = _of_members(root)
+    apart = {f"requirements-{name}.lock": groups.pop(name) for name in _LOCKED_APART if name in groups}
     locks = {
         "requirements.lock": [*members, *groups.pop("build")],
-        "requirements-model.lock": groups.pop("model"),
-        "requirements-clients.lock": groups.pop("clients"),
+        **apart,
         "requirements-dev.lock": [*tools, *(each for group in groups.values() for each in group)],
     }
     found: list[str] = []

@@ -1,0 +1,77 @@
+"""All that is asserted of a whole overlay, in one list."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.deploy.k8s import arithmetic, crds, graph, references, routes, rules, scaling, told, workloads
+from tests.deploy.k8s.rendering import Rendered, title
+
+Assertion = Callable[[Rendered], Iterator[str]]
+
+# Of anything that is rendered, components alone included.
+OF_EVERYTHING: tuple[Assertion, ...] = (
+    workloads.identity,
+    workloads.security,
+    workloads.resources,
+    workloads.probes,
+    workloads.ports,
+    workloads.company,
+    arithmetic.memory,
+    arithmetic.stops,
+    arithmetic.store,
+    arithmetic.copies,
+    references.of_selectors,
+    references.of_names,
+    references.of_listeners,
+    references.of_routes,
+    scaling.owners,
+    scaling.triggers,
+    routes.timeouts,
+)
+# Of what is meant to be applied as it is.
+OF_OVERLAYS: tuple[Assertion, ...] = (
+    workloads.images,
+    workloads.releases,
+    references.of_pods,
+    references.of_clusters,
+    references.of_policies,
+    arithmetic.connections,
+    told.settings,
+    told.users,
+)
+# Of what customers reach.
+OF_PRODUCTION: tuple[Assertion, ...] = (graph.faults,)
+
+
+def schemas(rendered: Rendered) -> Iterator[str]:
+    """Other people's kinds, by their schemas. A kind that is neither Kubernetes' own nor known here is a fault."""
+    known = crds.kinds()
+    for document in rendered.all:
+        kind = (document["apiVersion"], document["kind"])
+        if kind in known:
+            yield from (f"{title(document)}: {fault}" for fault in crds.faults(known[kind], document))
+        elif "." in document["apiVersion"] and not document["apiVersion"].partition("/")[0].endswith(OF_KUBERNETES):
+            yield f"{title(document)}: there is no schema of {kind[0]} {kind[1]}"
+
+
+# Groups with a dot in the name that Kubernetes' own schemas have; `apps`, `batch`, `policy` and the core have none.
+OF_KUBERNETES = ("networking.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io", "scheduling.k8s.io", "autoscaling")
+
+
+def of_component(rendered: Rendered) -> Iterator[str]:
+    for assertion in OF_EVERYTHING:
+        yield from assertion(rendered)
+    yield from schemas(rendered)
+
+
+def of_overlay(rendered: Rendered, name: str, *, folder: Path) -> Iterator[str]:
+    yield from of_component(rendered)
+    for assertion in (*OF_OVERLAYS, *(OF_PRODUCTION if name == "production" else ())):
+        yield from assertion(rendered)
+    yield from told.files(rendered, folder)
+
+
+def of_files() -> Iterator[str]:
+    """What is copied because kustomize cannot do without."""
+    if rules.FILE.read_text(encoding="utf-8") != rules.text():
+        yield f"{rules.FILE.name}: is not what deploy/alerts says: run `python -m tests.deploy.k8s.rules`"

@@ -36,7 +36,7 @@ _unmeasured = telemetry.meter.create_gauge(
     "smartroute.consumer.unmeasured", description="1 while JetStream does not say how far a durable is"
 )
 _fill = telemetry.meter.create_gauge(
-    "smartroute.stream.fill", unit="1", description="Share of a stream's bytes that is used; at 1 it refuses"
+    "smartroute.stream.fill_ratio", description="Share of a stream's bytes that is used; at 1 it refuses"
 )
 _copies_behind = telemetry.meter.create_gauge(
     "smartroute.stream.copies_behind", description="Copies of a stream that are away or not up to date"

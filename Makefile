@@ -7,7 +7,7 @@ BOOTSTRAP := @$(PYTHON) libs/devstack/bootstrap.py
 MODEL := $(if $(SMARTROUTE_UPSTREAM_URL)$(SMARTROUTE_PROFILES),,--model)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-clients check bench bench-routing bench-routing-quality faults volume k8s-check lock
+.PHONY: help up down test test-clients check bench bench-routing bench-routing-quality faults volume screenshots k8s-check lock
 
 help: ## Show this help
 	@echo "Smart Route. The first make sets up $(VENV) by itself; all it needs is Python 3.11 or newer (PYTHON=python3.12)."
@@ -56,6 +56,10 @@ faults: ## Break everything under load and check the books after each fault: SEE
 volume: ## Check the books of a day of 200,000 settlements, with figures: ARGS="--settlements 20000"
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/bin/python tests/volume $(ARGS)
+
+screenshots: ## Take the pictures in docs/portal anew, in a real browser
+	$(BOOTSTRAP) --dev --model
+	@exec $(VENV)/bin/python -m tests.browser $(ARGS)
 
 # Needs a kubectl, or a kustomize; says so. Everything else it sets up.
 k8s-check: ## Render all Kubernetes manifests and check them: schemas, references, settings, security

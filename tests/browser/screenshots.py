@@ -18,9 +18,9 @@ from tests.browser.visit import DESKTOP, TELEPHONE, Scheme
 SCREENS = {"desktop": DESKTOP, "telephone": TELEPHONE}
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 # More than two hundred pictures take less than 6 MB: a long page is shown as far as this, a desktop made smaller.
-_QUALITY = 30
-_TALLEST = 1300
-_SCALES = {"desktop": 0.75, "telephone": 1.0}
+_QUALITY = 25
+_TALLEST = 1100
+_SCALES = {"desktop": 0.7, "telephone": 1.0}
 
 
 def folder() -> Path | None:

@@ -97,7 +97,7 @@ async def _provision_durable(client: Client, durable: streams.Durable) -> None:
     await client.jsm().add_consumer(
         durable.stream,
         ConsumerConfig(
-            # Named twice: so the subject of the request says stream, name and filter, and permissions hold for all three.
+            # Named twice: so the request's subject says stream, name and filter, and permissions hold for all three.
             name=durable.name,
             durable_name=durable.name,
             filter_subject=durable.subject,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings
 
 import billing.settings
@@ -112,7 +112,9 @@ def _variable(read: type[BaseSettings], field: str) -> str:
 
 def files(rendered: Rendered, folder: Path) -> Iterator[str]:
     """The mounted plans and profiles are ones that services accept, and know each other. `folder` is for copies."""
-    for name, model in (("plans", PlanCatalogue), ("profiles", Profiles)):
+    loaded: dict[str, BaseModel] = {}
+    models: tuple[tuple[str, type[BaseModel]], ...] = (("plans", PlanCatalogue), ("profiles", Profiles))
+    for name, model in models:
         file = folder / f"{name}.yaml"
         found = _config_map(rendered, name).get(file.name)
         if found is None:
@@ -120,9 +122,13 @@ def files(rendered: Rendered, folder: Path) -> Iterator[str]:
             continue
         file.write_text(found, encoding="utf-8")
         try:
-            load(file, model)
+            loaded[name] = load(file, model)
         except ConfigInvalid as exc:
             yield f"ConfigMap/{name}: {exc}"
+    match loaded:
+        case {"plans": PlanCatalogue() as plans, "profiles": Profiles() as profiles}:
+            for alias in sorted({plan.alias for plan in plans.plans} - set(profiles.profiles)):
+                yield f"ConfigMap/profiles: no profile for alias {alias} of the plans"
 
 
 def users(rendered: Rendered) -> Iterator[str]:

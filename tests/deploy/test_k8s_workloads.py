@@ -252,7 +252,7 @@ CASES: dict[str, Case] = {
     ),
     "a kind that nobody here knows": (
         "PodMonitor",
-        "nats",
+        "services",
         lambda found: found.update(kind="Probe"),
         asserted.schemas,
         "there is no schema of monitoring.coreos.com/v1 Probe",

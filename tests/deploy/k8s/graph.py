@@ -21,7 +21,7 @@ MEANT: frozenset[Edge] = frozenset(
     + [(service, "nats", 4222) for service in (*_ON_THE_BUS, "provision")]
     + [(name, "postgres", 5432) for service in _WITH_TABLES for name in (service, f"migrate-{service}")]
     + [("(monitoring)", service, port) for service, port in _HEALTH.items()]
-    + [("nats", "nats", 6222), ("(keda)", "nats", 8222), ("(monitoring)", "nats", 7777)]
+    + [("nats", "nats", 6222), ("(keda)", "nats", 8222)]
     + [("postgres", "postgres", 5432), ("postgres", "postgres", 8000), ("(monitoring)", "postgres", 9187)]
     + [("(cnpg-system)", "postgres", 5432), ("(cnpg-system)", "postgres", 8000)]
     + [("postgres", ANYWHERE, 443), ("postgres", ANYWHERE, 6443)]

@@ -57,12 +57,8 @@ def documents(rendered: str) -> list[Document]:
     return [document for document in yaml.safe_load_all(rendered) if document]
 
 
-# What a component is about besides the base: the monitoring of NATS needs a NATS.
-_NEEDS = {"monitoring": ("nats",)}
-
-
 def trial(component: Path, folder: Path) -> str:
-    """One component on the base and the Jobs of a release: it must not need others than those it says."""
+    """One component on the base and the Jobs of a release: it must not need another one."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def relative(paths: Sequence[Path]) -> list[str]:
@@ -73,7 +69,7 @@ def trial(component: Path, folder: Path) -> str:
         "kind": "Kustomization",
         "namespace": "smart-route",
         "resources": relative([K8S / "base", K8S / "release"]),
-        "components": relative([*(component.parent / name for name in _NEEDS.get(component.name, ())), component]),
+        "components": relative([component]),
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     return text(folder)

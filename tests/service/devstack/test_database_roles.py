@@ -183,9 +183,13 @@ async def test_a_service_can_make_nothing_and_become_nobody(whole: Database, ser
             if role != service
         ),
     ]
-    async with await psycopg.AsyncConnection.connect(whole.url(service)) as connection:
-        await connection.set_autocommit(True)
-        allowed = [attempt.as_string(connection) for attempt in attempts if not await is_refused(connection, attempt)]
+    async with await psycopg.AsyncConnection.connect(whole.url(service), autocommit=True) as connection:
+        # Some of these cannot be undone in a transaction, and each has to be refused anyway.
+        allowed = [
+            attempt.as_string(connection)
+            for attempt in attempts
+            if not await is_refused(connection, attempt, is_undone=False)
+        ]
     assert allowed == []
 
 

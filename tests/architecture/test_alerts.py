@@ -1,7 +1,9 @@
 """Alerts watch what exists, and lead to what helps."""
 
 import ast
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +81,14 @@ def test_every_metric_of_a_rule_is_one_that_the_code_creates(rule: dict[str, Any
     assert set(_METRIC.findall(said)) <= exported
     assert set(_RECORDED.findall(said)) <= {other.get("record") for other in _rules()}
     assert _METRIC.search(said) or _RECORDED.search(said) or re.search(r"\b(up|process_\w+)\b", said)
+
+
+@pytest.mark.parametrize("board", sorted((ROOT / "deploy/dashboards").glob("*.json")), ids=lambda path: str(path.stem))
+def test_every_metric_of_a_dashboard_is_one_that_the_code_creates(board: Path, exported: set[str]) -> None:
+    expressions = re.findall(r'"expr": ("(?:[^"\\]|\\.)*")', board.read_text(encoding="utf-8"))
+    named = {metric for quoted in expressions for metric in _METRIC.findall(_LABELS.sub("", json.loads(quoted)))}
+    assert named
+    assert named <= exported
 
 
 @pytest.mark.parametrize("alert", _alerts(), ids=_name)

@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code: `python -m devstack.dashboards` writes them into `deploy/dashboards/`."""

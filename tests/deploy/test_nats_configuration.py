@@ -1,13 +1,19 @@
-"""`nats.conf` of the manifests, read by a real server with the users' file."""
+"""`nats.conf` of the manifests, read by a real server with the users of the contracts and the documented certificates."""
 
 import asyncio
 import re
+import shutil
 from pathlib import Path
+
+import pytest
+import pytest_asyncio
 
 from devstack.nats import binary
 from tests.deploy.k8s.place import K8S, REPOSITORY
 
 USERS = REPOSITORY / "deploy/nats/users.conf"
+GUIDE = REPOSITORY / "docs/kubernetes.md"
+PLACES = ("nats-tls", "nats-routes")
 
 
 async def _checked(text: str, folder: Path) -> tuple[int, str]:
@@ -24,22 +30,40 @@ async def _checked(text: str, folder: Path) -> tuple[int, str]:
     return checking.returncode or 0, said.decode()
 
 
-async def _certificates(folder: Path) -> None:
-    for place in ("etc/nats-tls", "etc/nats-routes"):
-        (folder / place).mkdir(parents=True)
-        making = await asyncio.create_subprocess_exec(
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
-            "-subj", "/CN=test", "-keyout", str(folder / place / "tls.key"), "-out", str(folder / place / "tls.crt"),
-            stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        assert await making.wait() == 0
-        (folder / place / "ca.crt").write_bytes((folder / place / "tls.crt").read_bytes())
+async def _ran(*command: str, folder: Path) -> None:
+    running = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await running.communicate()
+    assert running.returncode == 0, said.decode()
 
 
-async def test_the_servers_of_production_take_their_configuration(tmp_path: Path) -> None:
-    await _certificates(tmp_path)
-    code, said = await _checked((K8S / "components/nats/nats.conf").read_text(encoding="utf-8"), tmp_path)
+@pytest_asyncio.fixture
+async def certificates(tmp_path: Path) -> Path:
+    """What the documentation's commands make, laid out as in a pod."""
+    (commands,) = re.findall(r"```sh\n(cat > names\.cnf.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    await _ran("sh", "-euc", commands, folder=tmp_path)
+    for place in PLACES:
+        (tmp_path / "etc" / place).mkdir(parents=True)
+        for made, name in ((".crt", "tls.crt"), (".key", "tls.key"), ("-authority.crt", "ca.crt")):
+            shutil.copy(tmp_path / f"{place}{made}", tmp_path / "etc" / place / name)
+    return tmp_path
+
+
+async def test_the_servers_of_production_take_their_configuration(certificates: Path) -> None:
+    code, said = await _checked((K8S / "components/nats/nats.conf").read_text(encoding="utf-8"), certificates)
     assert code == 0, said
+
+
+@pytest.mark.parametrize("node", ["nats-0.nats", "nats-1.nats", "nats-2.nats"])
+async def test_the_documented_certificates_are_good_for_every_node(certificates: Path, node: str) -> None:
+    for place, purpose in ((PLACES[0], "sslserver"), (PLACES[1], "sslserver"), (PLACES[1], "sslclient")):
+        files = certificates / "etc" / place
+        await _ran(
+            "openssl", "verify", "-x509_strict", "-purpose", purpose, "-verify_hostname", node,
+            "-CAfile", str(files / "ca.crt"), str(files / "tls.crt"),
+            folder=certificates,
+        )  # fmt: skip
 
 
 async def test_the_server_of_dev_takes_its_configuration(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""`make k8s-check`: renders every overlay and every component, and checks the result as far as that needs no server."""
+"""`make k8s-check`: renders every overlay and every component, and checks the result as far as that needs no server.
+
+With folders as arguments: these overlays alone, as strictly as that of production.
+"""
 
 import sys
 import tempfile
@@ -30,7 +33,7 @@ class Report:
         sys.stdout.flush()
 
 
-def main() -> int:
+def main(folders: list[Path]) -> int:
     tools = Tools.installed()
     if tools is None:
         sys.stderr.write("kubernetes-validate and checkov are not installed: run `make k8s-check`\n")
@@ -38,7 +41,11 @@ def main() -> int:
     report = Report()
     with tempfile.TemporaryDirectory(prefix="smartroute-k8s-") as name:
         try:
-            _check(report, tools, Path(name))
+            if folders:
+                for number, folder in enumerate(folders):
+                    _check_overlay(report, tools, folder, name=PRODUCTION, work=Path(name) / str(number))
+            else:
+                _check(report, tools, Path(name))
         except CannotRender as exc:
             sys.stderr.write(f"not rendered: {exc}\n")
             return 1
@@ -46,21 +53,26 @@ def main() -> int:
     return 1 if report.faults else 0
 
 
-def _check(report: Report, tools: Tools, folder: Path) -> None:
+def _check(report: Report, tools: Tools, work: Path) -> None:
     report.step("files", asserted.of_files())
     for overlay in rendering.overlays():
-        rendered = _rendered(report, rendering.text(overlay), overlay.name)
-        report.step(f"{overlay.name}: own assertions", asserted.of_overlay(rendered, overlay.name, folder=folder))
-        file = _written(rendering.text(overlay), folder / "overlays" / overlay.name)
-        report.step(f"{overlay.name}: schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
+        _check_overlay(report, tools, overlay, name=overlay.name, work=work / "overlays")
     for component in rendering.components():
-        text = rendering.trial(component, folder / "trials" / component.name)
+        text = rendering.trial(component, work / "trials" / component.name)
         rendered = _rendered(report, text, f"component {component.name}")
-        report.step(f"component {component.name}: own assertions", asserted.of_component(rendered))
-        file = _written(text, folder / "components" / component.name)
-        report.step(f"component {component.name}: schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
-    title = f"{PRODUCTION}: checkov, with {len(exceptions())} written exceptions"
-    report.step(title, tools.habits(folder / "overlays" / PRODUCTION))
+        report.step("own assertions", asserted.of_component(rendered))
+        file = _written(text, work / "components" / component.name)
+        report.step(f"schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
+
+
+def _check_overlay(report: Report, tools: Tools, overlay: Path, *, name: str, work: Path) -> None:
+    text = rendering.text(overlay)
+    file = _written(text, work / name)
+    rendered = _rendered(report, text, f"overlay {overlay.name}")
+    report.step("own assertions", asserted.of_overlay(rendered, name, folder=file.parent))
+    report.step(f"schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
+    if name == PRODUCTION:
+        report.step(f"checkov, with {len(exceptions())} written exceptions", tools.habits(file))
 
 
 def _rendered(report: Report, text: str, name: str) -> Rendered:
@@ -79,4 +91,4 @@ def _written(text: str, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main([Path(folder) for folder in sys.argv[1:]]))

@@ -41,12 +41,12 @@ class Tools:
         if done.returncode:
             yield from (done.stdout + done.stderr).strip().splitlines()
 
-    def habits(self, folder: Path) -> Iterator[str]:
+    def habits(self, file: Path) -> Iterator[str]:
         """What checkov finds beyond the written exceptions, and exceptions that nothing needs."""
         called = [
             str(self.folder / "bin/checkov"),
-            "--directory",
-            str(folder),
+            "--file",
+            str(file),
             "--framework",
             "kubernetes",
             "--compact",

@@ -1,4 +1,4 @@
-"""`nats.conf` of the manifests, read by a real server with the users of the contracts and the documented certificates."""
+"""`nats.conf` of the manifests, read by a real server with the contracts' users and the documented certificates."""
 
 import asyncio
 import re

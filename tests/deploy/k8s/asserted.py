@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.deploy.k8s import arithmetic, crds, graph, references, routes, rules, scaling, told, workloads
+from tests.deploy.k8s.place import REPOSITORY
 from tests.deploy.k8s.rendering import Rendered, title
+
+DASHBOARDS = REPOSITORY / "deploy/dashboards"
 
 Assertion = Callable[[Rendered], Iterator[str]]
 
@@ -72,6 +75,10 @@ def of_overlay(rendered: Rendered, name: str, *, folder: Path) -> Iterator[str]:
 
 
 def of_files() -> Iterator[str]:
-    """What is copied because kustomize cannot do without."""
+    """What is copied because kustomize cannot do without; and that no file of a folder is forgotten."""
+    listed = (DASHBOARDS / "kustomization.yaml").read_text(encoding="utf-8")
+    for file in sorted(DASHBOARDS.glob("*.json")):
+        if f"[{file.name}]" not in listed:
+            yield f"{file.name}: is in no ConfigMap"
     if rules.FILE.read_text(encoding="utf-8") != rules.text():
         yield f"{rules.FILE.name}: is not what deploy/alerts says: run `python -m tests.deploy.k8s.rules`"

@@ -1,6 +1,6 @@
 """The books: whether stream, ledger and quota say the same, and what is on its way between them."""
 
-from devstack.dashboards.panels import Json, Row, dashboard, graph, number
+from devstack.dashboards.panels import Json, Panel, Query, Row, dashboard, graph, number
 from devstack.dashboards.queries import highest, quantiles, rate, total
 
 
@@ -14,48 +14,23 @@ def books() -> Json:
 
 
 def _first() -> Row:
+    compared = highest("smartroute_reconciliation_age_seconds")
     return Row(
         "Equal?",
         (
-            number(
-                "Differences",
-                "Found by the last comparison of stream, ledger and quota.",
-                highest("smartroute_reconciliation_differences"),
-                red_from=1,
-            ),
-            number(
-                "Compared",
-                "So long ago. Every minute is right.",
-                highest("smartroute_reconciliation_age_seconds"),
-                unit="s",
-                red_from=600,
-            ),
-            number(
-                "Dead letters",
-                "Messages that were given up and wait for a person.",
-                total("smartroute_dead_letters"),
-                red_from=1,
-            ),
-            number(
-                "Settlements kept",
-                "They wait in gateways, which admit nothing meanwhile.",
-                total("smartroute_settlements_kept"),
-                red_from=1,
-            ),
-            number(
-                "Leases over",
-                "Prompts that are held and should not be.",
-                highest("smartroute_quota_reservations_overdue"),
-                red_from=1,
-            ),
-            number(
-                "Days not closed",
-                "They are over; a close is signed within a minute.",
-                highest("smartroute_billing_closes_overdue"),
-                red_from=1,
-            ),
+            _none("Differences", "Of stream, ledger and quota.", highest("smartroute_reconciliation_differences")),
+            number("Compared", "So long ago. A minute is right.", compared, unit="s", red_from=600),
+            _none("Dead letters", "Given up; they wait for a person.", total("smartroute_dead_letters")),
+            _none("Settlements kept", "They wait in gateways.", total("smartroute_settlements_kept")),
+            _none("Leases over", "Prompts held for nobody.", highest("smartroute_quota_reservations_overdue")),
+            _none("Days not closed", "Over, and not signed.", highest("smartroute_billing_closes_overdue")),
         ),
     )
+
+
+def _none(title: str, says: str, query: Query) -> Panel:
+    """One that has to be 0."""
+    return number(title, says, query, red_from=1)
 
 
 def _flow() -> Row:

@@ -99,8 +99,7 @@ async def test_a_whole_answer_is_shown_with_its_headers_and_its_cost(tester: Vis
     await expect(page.get_by_role("region", name="Raw events")).to_contain_text("smart-route-mini")
 
 
-@pytest.mark.parametrize("endpoint", ["Chat completions", "Responses"])
-@pytest.mark.parametrize("way", ["button", "Escape"])
+@pytest.mark.parametrize(("endpoint", "way"), [("Chat completions", "button"), ("Responses", "Escape")])
 async def test_stop_really_stops_the_model(tester: Visit, endpoint: str, way: str) -> None:
     page = tester.page
     await page.get_by_label(endpoint).check()

@@ -25,6 +25,7 @@ OIDC = {
     "oidc_client_id": "smartroute",
     "oidc_client_secret": "a secret of the provider's",
 }
+OIDC_ENVIRONMENT = {f"GATEWAY_{name.upper()}": value for name, value in OIDC.items()}
 
 _SETTINGS = {
     "database_url": "postgresql://nobody@127.0.0.1:9/nothing",

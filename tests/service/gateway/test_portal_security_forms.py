@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from devstack.pytest_plugin import Databases
 from tests.service.gateway.portal_house import PASSWORD, PortalHouse, portal_house, secret_of
-from tests.service.gateway.portal_routes import OIDC, Route, routes
+from tests.service.gateway.portal_routes import OIDC_ENVIRONMENT, Route, routes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -26,7 +26,7 @@ OPEN_PAGES |= {"/setup", "/setup/{client}", "/setup/{client}/{file}", "/doctor",
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(databases: Databases) -> AsyncIterator[PortalHouse]:
-    async with portal_house(databases, **OIDC) as running:
+    async with portal_house(databases, environment=OIDC_ENVIRONMENT) as running:
         yield running
 
 

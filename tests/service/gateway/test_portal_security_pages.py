@@ -13,7 +13,7 @@ from markupsafe import escape
 
 from devstack.pytest_plugin import Databases
 from tests.service.gateway.portal_house import PASSWORD, PUBLIC_URL, Browser, PortalHouse, portal_house, secret_of
-from tests.service.gateway.portal_routes import OIDC, routes
+from tests.service.gateway.portal_routes import OIDC_ENVIRONMENT, routes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,7 +29,7 @@ _SCRIPTS = re.compile(r"<(?:script|style)\b[^>]*>")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(databases: Databases) -> AsyncIterator[PortalHouse]:
-    async with portal_house(databases, public_url="https://portal.example", **OIDC) as running:
+    async with portal_house(databases, public_url="https://portal.example", environment=OIDC_ENVIRONMENT) as running:
         yield running
 
 

@@ -12,6 +12,7 @@ from billing.relay import Relay
 from billing.settings import Settings
 from billing.store import Store
 from chassis import bus, faststream, migrations, process
+from chassis.connections import require_connections
 from chassis.database import create_engine
 from chassis.health import Check, health_server
 from chassis.watched import Watched
@@ -28,6 +29,9 @@ from contracts.plans import PlanCatalogue
 from contracts.streams import BILLING_ACCOUNTS, BILLING_REQUESTS
 
 SERVICE = "billing"
+# Of one process, at most: the pool, those of ledger, activity and closes, the one that listens, and the one that
+# compares the books.
+CONNECTIONS = 4 + 3 + 1 + 1
 
 
 @asynccontextmanager
@@ -36,6 +40,8 @@ async def build_app(settings: Settings) -> AsyncIterator[None]:
     with process.observed(SERVICE, instance=settings.instance, log_level=settings.log_level):
         catalogue = Watched(settings.plans_file, PlanCatalogue)
         check_prices(settings, catalogue.value)
+        url = settings.database_url.get_secret_value()
+        await require_connections(url, each=CONNECTIONS, processes=settings.most_processes)
         async with (
             opened_store(settings) as store,
             opened_payments(settings) as port,

@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
     # Given: NATS is spoken over TLS, with servers that this authority vouches for.
     nats_ca_file: Path | None = None
+    # How many processes of this service there are at most, those of a rollout included: all find their connections.
+    most_processes: int = Field(1, ge=1)
     plans_file: Path = Path("/etc/smartroute/plans.yaml")
     health_host: str = "127.0.0.1"
     health_port: int = Field(9083, ge=0, le=65_535)

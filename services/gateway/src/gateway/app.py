@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from chassis import bus
 from chassis.bus import Bus
+from chassis.connections import require_connections
 from chassis.database import create_engine
 from chassis.health import Check, health_server
 from chassis.migrations import is_current
@@ -52,6 +53,8 @@ from gateway.wire.chat.decode import from_chat_request
 from gateway.wire.completions.decode import from_completions_request
 from gateway.wire.responses.decode import from_responses_request
 
+# Of one process, at most: the pool for requests, and the one for pages.
+CONNECTIONS = 4 + 4
 # Retries that were not needed are saved up for so long (Finagle's budget).
 RETRIES_SAVED_SECONDS = 10.0
 
@@ -60,7 +63,9 @@ RETRIES_SAVED_SECONDS = 10.0
 async def running(settings: Settings, of_portal: PortalSettings) -> AsyncIterator[None]:
     """Serve while the block runs. Leaving it first takes nothing new, then lets open responses end."""
     plans = Watched(settings.plans_file, PlanCatalogue)
-    engine = create_engine(settings.database_url.get_secret_value())
+    url = settings.database_url.get_secret_value()
+    await require_connections(url, each=CONNECTIONS, processes=settings.most_processes)
+    engine = create_engine(url)
     store = Store(engine)
     authenticator = build_authenticator(settings, store)
     is_accepting = False

@@ -114,6 +114,9 @@ class Settings(AdminSettings):
     reuse_port: bool = False
     grace_seconds: Seconds = 30.0
 
+    # How many processes of this service there are at most, those of a rollout included: all find their connections.
+    most_processes: Annotated[int, Field(ge=1)] = 1
+
     health_host: str = "127.0.0.1"
     health_port: Port = 9080
 

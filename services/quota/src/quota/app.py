@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import bus, faststream, process
 from chassis.bus import Bus, Receiver
+from chassis.connections import require_connections
 from chassis.database import create_engine
 from chassis.health import health_server
 from chassis.watched import Watched
@@ -28,6 +29,8 @@ from quota.store import Accounts, BookKeeping, Leases, Reservations, Store, Turn
 from quota.sweeper import Sweeper
 
 SERVICE = "quota"
+# Of one process, at most: the engine's pool, and the one for reservations.
+CONNECTIONS = 4 + 1
 
 
 @asynccontextmanager
@@ -43,6 +46,7 @@ async def answering(settings: Settings) -> AsyncIterator[None]:
     """The same without the process's logs and telemetry, which exist once per process."""
     plans = Watched(settings.plans_file, PlanCatalogue)
     url = settings.database_url.get_secret_value()
+    await require_connections(url, each=CONNECTIONS, processes=settings.most_processes)
     engine = create_engine(url)
     store, reservations = Store(engine), Reservations(url, lease_seconds=settings.lease_seconds)
     catalogue = Catalogue(plans)

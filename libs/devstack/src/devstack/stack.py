@@ -2,7 +2,7 @@
 
     NATS ─ streams ──────────────────────┐
     Postgres ─ roles, schemas ─ migrate ─┼─ quota, router, billing, gateway ─ demo accounts ─ stack.json
-    local model, mail server ────────────┘
+    local model, mail, viewer of traces ─┘
 
 What is on one line is done in order, the three lines side by side. Stopping goes the other way.
 """
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from devstack import database as databases
-from devstack import demo, model, nats, postgres, profiles, programs, repository
+from devstack import demo, model, nats, postgres, profiles, programs, repository, traces
 from devstack.children import Program
 from devstack.errors import PortTaken, StartFailed
 from devstack.folders import Keepsakes, make_folder, write_json
@@ -44,6 +44,10 @@ class Stack:
     `keep_data=False` removes what had to lie outside `data_dir` (see `unprivileged.py`); `data_dir` is the caller's.
     """
 
+    _kept: Keepsakes
+    _surroundings: Surroundings
+    _mail: MailServer
+
     def __init__(
         self,
         data_dir: Path,
@@ -66,6 +70,8 @@ class Stack:
         self.portal_users: dict[str, dict[str, str]] = {}
         self.nats = nats.NatsAccess("")
         self.database_url = ""
+        # The pages of the viewer, if it was chosen.
+        self.traces_url: str | None = None
         self._choices = choices or Choices(self.data_dir, replicas=dict(replicas or {}))
         self._shares_port = choices is not None
         self._profiles = profiles
@@ -78,12 +84,9 @@ class Stack:
         self._report = report or Silence()
         self._keep_data = keep_data
         self._register = Register(self.data_dir)
-        self._kept: Keepsakes
-        self._surroundings: Surroundings
         self._ready = False
         self._replicas: list[Replica] = []
         self._database: databases.Database | None = None
-        self._mail: MailServer
         self._supervisor = Supervisor(say=self._report.say, changed=self._changed)
         self._resources = AsyncExitStack()
 
@@ -151,6 +154,7 @@ class Stack:
             "base_url": self.base_url,
             "portal_url": f"{origin}/",
             "console_url": f"{billing}/" if billing else None,
+            "traces_url": self.traces_url,
             "nats_url": self.nats_url,
             "database_url": self.database_url,
             "tokens": self.tokens,
@@ -195,7 +199,9 @@ class Stack:
         self._choose_addresses()
         self._changed()
         close_key = programs.make_close_key(self.data_dir, log=self.logs / "close-key.log")
-        await side_by_side(self._start_nats(), self._start_database(), self._start_model(), close_key)
+        await side_by_side(
+            self._start_nats(), self._start_database(), self._start_model(), self._start_traces(), close_key
+        )
         await self._start_services()
         await self._seed()
         self._ready = True
@@ -254,6 +260,16 @@ class Stack:
             return
         with timed(self._report, "local model"):
             await self._supervisor.start(model.program(self._port("model"), logs=self.logs))
+
+    async def _start_traces(self) -> None:
+        if not self._choices.traces:
+            return
+        port, grpc_port = self._port("traces"), self._port("traces, gRPC")
+        with timed(self._report, "viewer of traces"):
+            viewer = traces.program(port, grpc_port, data=self.data_dir / "traces", logs=self.logs)
+            await self._supervisor.start(viewer)
+        self.traces_url = traces.url(port)
+        self._extra = {**traces.environment(port), **self._extra}
 
     async def _start_services(self) -> None:
         if self._database is None:

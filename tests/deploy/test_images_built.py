@@ -34,16 +34,20 @@ BuiltImage = Callable[[str], building.Image]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltImage]:
-    """`built("gateway")`: its image, built once."""
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if reason := building.why_not():
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("images")
+    return building.copy_sources(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def built(sources: Path) -> Iterator[BuiltImage]:
+    """`built("gateway")`: its image, built once."""
     images: dict[str, building.Image] = {}
 
     def image(service: str) -> building.Image:
         if service not in images:
-            images[service] = building.build(service, folder=folder, created_at=CREATED_AT)
+            images[service] = building.build(service, sources=sources, created_at=CREATED_AT)
         return images[service]
 
     try:
@@ -197,8 +201,8 @@ def test_secrets_of_the_build_are_not_in_an_image(built: BuiltImage) -> None:
     assert "PIP_" not in json.dumps(built("router").configuration)
 
 
-def test_two_builds_of_one_commit_have_the_same_files(built: BuiltImage, tmp_path: Path) -> None:
+def test_two_builds_of_one_commit_have_the_same_files(built: BuiltImage, sources: Path) -> None:
     first = built("router")
-    second = building.build("router", folder=tmp_path, tag="again", created_at=CREATED_AT)
+    second = building.build("router", sources=sources, tag="again", created_at=CREATED_AT)
     assert digests(first.files / PLACE) == digests(second.files / PLACE)
     assert {found[1] for found in digests(first.files / PLACE).values()} == {CREATED_AT}

@@ -48,11 +48,22 @@ def why_not() -> str | None:
     return f"apt cannot install {' and '.join(_TOOLS)}: {result.stderr[-300:]}" if result.returncode else None
 
 
-def build(service: str, *, folder: Path, tag: str = "built", created_at: int) -> Image:
-    """The image of a service from the repository as it is now."""
+def copy_sources(into: Path) -> Path:
+    """What images are made from, as it is now: somebody may go on working while images are built."""
+    sources = into / "sources"
+    left_out = shutil.ignore_patterns("__pycache__", "devstack", "schemas")
+    for part in ("deploy/images", "libs", "services"):
+        shutil.copytree(ROOT / part, sources / part, ignore=left_out)
+    for part in ("deploy/Dockerfile", "deploy/Dockerfile.dockerignore", "requirements.lock"):
+        shutil.copy2(ROOT / part, sources / part)
+    return sources
+
+
+def build(service: str, *, sources: Path, tag: str = "built", created_at: int) -> Image:
+    """The image of a service from such a copy."""
     _make_base()
     name = f"localhost/smartroute/{service}:{tag}"
-    pip_settings = folder / "pip.conf"
+    pip_settings = sources.parent / "pip.conf"
     pip_settings.write_text(_index_settings(), encoding="utf-8")
     arguments = {
         "SERVICE": service,
@@ -66,7 +77,8 @@ def build(service: str, *, folder: Path, tag: str = "built", created_at: int) ->
     secrets = ["--secret", f"id=pip,src={pip_settings}"]
     if _CERTIFICATES.exists():
         secrets += ["--secret", f"id=certificates,src={_CERTIFICATES}"]
-    _buildah("build", *_ISOLATION, "--file", "deploy/Dockerfile", *given, *secrets, "--tag", name, ".")
+    dockerfile = ["--file", str(sources / "deploy/Dockerfile")]
+    _buildah("build", *_ISOLATION, *dockerfile, *given, *secrets, "--tag", name, str(sources))
     return _mounted(name)
 
 

@@ -7,7 +7,7 @@ BOOTSTRAP := @$(PYTHON) libs/devstack/bootstrap.py
 MODEL := $(if $(SMARTROUTE_UPSTREAM_URL)$(SMARTROUTE_PROFILES),,--model)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-clients check bench bench-routing bench-routing-quality faults volume screenshots k8s-check lock
+.PHONY: help up down test test-clients check bench bench-routing bench-routing-quality faults volume screenshots test-production k8s-check lock
 
 help: ## Show this help
 	@echo "Smart Route. The first make sets up $(VENV) by itself; all it needs is Python 3.11 or newer (PYTHON=python3.12)."
@@ -25,7 +25,7 @@ down: ## Stop what `make up` started, from another terminal; the data is kept
 # folders: whole products first, and what is short fills the end. The portal's live tester is tried against the local model.
 test: ## Run the tests: all of them, or those in ARGS="tests/unit -k name"
 	$(BOOTSTRAP) --dev --model
-	@exec $(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder -m "not clients and not images" $(ARGS)
+	@exec $(VENV)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder -m "not clients and not images and not production" $(ARGS)
 
 test-clients: ## Run the real clients at pinned versions: Codex, opencode, Kilo Code, the SDKs. 1.5 GB on disk
 	$(BOOTSTRAP) --dev --clients
@@ -34,6 +34,10 @@ test-clients: ## Run the real clients at pinned versions: Codex, opencode, Kilo 
 test-images: ## Build the four images and start them as Kubernetes does: as root, with Debian's buildah. Some ten minutes
 	$(BOOTSTRAP) --dev
 	@exec $(VENV)/bin/python -m pytest -m images tests/deploy/test_images_built.py $(ARGS)
+
+test-production: ## Restart and upgrade a whole fleet under load, with figures: four to ten minutes
+	$(BOOTSTRAP) --dev
+	@exec $(VENV)/bin/python -m pytest -n 0 -s -m production tests/production $(ARGS)
 
 check: ## Format, lint, types, imports, contracts: everything that needs no running server
 	$(BOOTSTRAP) --dev

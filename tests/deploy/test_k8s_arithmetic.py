@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, str, Break, Assertion, str]] = {
         "gateway",
         lambda found: found["spec"].update(maxReplicaCount=40),
         arithmetic.connections,
-        "gateway has 168 connections of 41 x 8",
+        "gateway has 200 connections of 81 x 8",
     ),
     "a role without a limit of connections": (
         "Cluster",
@@ -52,7 +52,7 @@ CASES: dict[str, tuple[str, str, Break, Assertion, str]] = {
         "postgres",
         lambda found: found["spec"]["postgresql"]["parameters"].update(max_connections="200"),
         arithmetic.connections,
-        "200 connections; 260 + 20 are given out",
+        "200 connections; 306 + 24 are given out",
     ),
     "a volume that is full before the store is": (
         "StatefulSet",
@@ -181,6 +181,16 @@ def test_it_is_noticed_that_there_is(case: tuple[str, str, Break, Assertion, str
     kind, name, breaking, assertion, words = case
     assert list(assertion(production)) == []
     assert any(words in fault for fault in assertion(broken(production, kind, name, breaking)))
+
+
+@pytest.mark.parametrize("service", ["gateway", "quota", "billing"])
+def test_a_service_that_is_told_of_fewer_processes_than_there_may_be_is_noticed(
+    production: Rendered, service: str
+) -> None:
+    name, variable = config_map_of(production, service), f"{service}_most_processes".upper()
+    fewer = broken(production, "ConfigMap", name, lambda found: found["data"].update({variable: "3"}))
+    (fault,) = arithmetic.connections(fewer)
+    assert fault.startswith(f"Deployment/{service}: is told of 3 processes")
 
 
 def test_answers_that_outlive_the_grace_are_noticed(production: Rendered) -> None:

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Iterator
 
+import billing.app
+import gateway.app
+import quota.app
 from contracts import streams
 from tests.deploy.k8s.pods import WORKLOADS, containers, pod
 from tests.deploy.k8s.rendering import Document, Rendered, name_of, title
@@ -12,11 +15,15 @@ from tests.deploy.k8s.told import variables
 GATEWAY_SETTLES_SECONDS = 20
 # A statement, and the answers that NATS still takes (`chassis.bus.connection.DRAIN_SECONDS`).
 OTHERS_STOP_SECONDS = 10 + 10
-# What the engines and connections of one process add up to at most (docs/kubernetes.md, "Connections").
-CONNECTIONS = {"gateway": 8, "quota": 5, "billing": 9}
+# Of one process, at most.
+CONNECTIONS = {
+    "gateway": gateway.app.CONNECTIONS,
+    "quota": quota.app.CONNECTIONS,
+    "billing": billing.app.CONNECTIONS,
+}
 # Two Jobs of two connections at once; what Postgres keeps for staff, replication and its operator.
 OWNER_CONNECTIONS = 4
-OTHER_CONNECTIONS = 20
+OTHER_CONNECTIONS = 24
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -49,10 +56,12 @@ def stops(rendered: Rendered) -> Iterator[str]:
 
 def connections(rendered: Rendered) -> Iterator[str]:
     """Every process of a service at its largest may have all its connections, and Postgres has room for all of them."""
+    for service in CONNECTIONS:
+        yield from _most_processes(rendered, service)
     for cluster in rendered.of("Cluster"):
         limits = {role["name"]: role.get("connectionLimit", -1) for role in cluster["spec"]["managed"]["roles"]}
         for service, each in CONNECTIONS.items():
-            most = replicas_at_most(rendered, service) + 1
+            most = processes_at_most(rendered, service)
             if limits.get(service, -1) < each * most:
                 yield f"{title(cluster)}: {service} has {limits.get(service)} connections of {most} x {each}"
         if any(limits.get(f"{service}_owner", -1) < OWNER_CONNECTIONS for service in CONNECTIONS):
@@ -62,7 +71,24 @@ def connections(rendered: Rendered) -> Iterator[str]:
             yield f"{title(cluster)}: {there} connections; {sum(limits.values())} + {OTHER_CONNECTIONS} are given out"
 
 
-def replicas_at_most(rendered: Rendered, service: str) -> int:
+def _most_processes(rendered: Rendered, service: str) -> Iterator[str]:
+    """A service refuses to start where its pools do not fit: what it is told of their number has to be true."""
+    deployment = rendered.find("Deployment", service)
+    if deployment is None:
+        return
+    told = int(variables(rendered, containers(deployment)[0]).get(f"{service}_most_processes".upper(), "1"))
+    most = processes_at_most(rendered, service)
+    if told < most:
+        yield f"{title(deployment)}: is told of {told} processes, and there may be {most}"
+
+
+def processes_at_most(rendered: Rendered, service: str) -> int:
+    """In a rollout: all replicas, a new one, and old ones that stop; old gateways go on as long as their answers."""
+    replicas = _replicas_at_most(rendered, service)
+    return replicas + 1 + (replicas if service == "gateway" else 1)
+
+
+def _replicas_at_most(rendered: Rendered, service: str) -> int:
     scaled = rendered.find("ScaledObject", service)
     if scaled is not None:
         return int(scaled["spec"]["maxReplicaCount"])

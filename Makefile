@@ -14,8 +14,8 @@ help: ## Show this help
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: ## Start everything: NATS, Postgres, a local model, the four services. VERBOSE=1 shows their logs
-	$(BOOTSTRAP) $(MODEL)
+up: ## Start everything: NATS, Postgres, a local model, the four services. VERBOSE=1 shows logs, TRACES=1 traces
+	$(BOOTSTRAP) $(MODEL) $(if $(filter-out 0,$(TRACES)),--traces)
 	@exec $(VENV)/bin/python -m devstack up
 
 down: ## Stop what `make up` started, from another terminal; the data is kept
@@ -91,4 +91,5 @@ lock: ## Pin every dependency again (needs uv): requirements*.lock, hashed, with
 	$$compile --group dev -c requirements.lock -o requirements-dev.lock && \
 	$$compile --group model --no-deps -o requirements-model.lock && \
 	$$compile --group clients -o requirements-clients.lock && \
-	$$compile --group k8s -o requirements-k8s.lock
+	$$compile --group k8s -o requirements-k8s.lock && \
+	$$compile --group traces -o requirements-traces.lock

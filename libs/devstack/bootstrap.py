@@ -1,14 +1,14 @@
 """Makes the environment of this repository from a bare Python 3.11 or newer, with the standard library alone.
 
-    python3 libs/devstack/bootstrap.py [--dev] [--model] [--clients] [--k8s]
+    python3 libs/devstack/bootstrap.py [--dev] [--model] [--clients] [--k8s] [--traces]
 
 It creates `.venv` (or SMARTROUTE_VENV), installs the hash-pinned locks with pip, which obeys your own index settings,
 and the eight members of the workspace editable. `--dev` also takes from npm what the portal's tests need. `--clients`
 makes a second environment, `.smartroute-clients` (or SMARTROUTE_CLIENTS), for the programs that the tests run as
 customers do: their packages and ours must not meet. `--k8s` makes a third, `.smartroute-k8s` (or SMARTROUTE_K8S), for
-the tools that check manifests. Node comes with the first two, from their locks. Every finished part is
-stamped with a hash of what it was made from: a second run looks at the stamps and ends at once, an interrupted one
-goes on with the part that was not finished.
+the tools that check manifests, and `--traces` a fourth, `.smartroute-traces` (or SMARTROUTE_TRACES), for the viewer of
+traces. Node comes with the first two, from their locks. Every finished part is stamped with a hash of what it was made
+from: a second run looks at the stamps and ends at once, an interrupted one goes on with the part that was not finished.
 
 Kept free of newer syntax above the version check, so that an older Python can read as far as that.
 """
@@ -44,6 +44,7 @@ LOCKS = {
     "model": "requirements-model.lock",
     "clients": "requirements-clients.lock",
     "k8s": "requirements-k8s.lock",
+    "traces": "requirements-traces.lock",
 }
 NODE_CLIENTS = ROOT / "tests/clients/npm/package.json"
 NODE_TOOLS = ROOT / "tests/browser/npm/package.json"
@@ -56,6 +57,7 @@ TITLES = {
     "npm": "Node clients (400 MB to fetch, 1.2 GB on disk)",
     "browser": "Node packages of the portal's tests",
     "k8s": "tools that check manifests (400 MB on disk)",
+    "traces": "the viewer of traces (850 MB on disk, some minutes)",
 }
 STAMPS = ".smartroute-stamps.json"
 LOCK_FILE = ".smartroute-lock"
@@ -72,6 +74,7 @@ def main() -> int:
     parser.add_argument("--model", action="store_true", help="also the local model (130 MB)")
     parser.add_argument("--clients", action="store_true", help="also the real clients, in an environment of their own")
     parser.add_argument("--k8s", action="store_true", help="also what checks manifests, in an environment of its own")
+    parser.add_argument("--traces", action="store_true", help="also a viewer of traces, in an environment of its own")
     chosen = parser.parse_args()
     ours = ["base", "members"] + ["dev", "browser"] * chosen.dev + ["model"] * chosen.model
     wanted = {_place("SMARTROUTE_VENV", ".venv"): ours}
@@ -79,6 +82,8 @@ def main() -> int:
         wanted[_place("SMARTROUTE_CLIENTS", ".smartroute-clients")] = ["clients", "npm"]
     if chosen.k8s:
         wanted[_place("SMARTROUTE_K8S", ".smartroute-k8s")] = ["k8s"]
+    if chosen.traces:
+        wanted[_place("SMARTROUTE_TRACES", ".smartroute-traces")] = ["traces"]
     try:
         for folder, parts in wanted.items():
             environment = Environment(folder)

@@ -80,7 +80,8 @@ def start(service: str, *, instance: str, version: str) -> Telemetry:
         # Small batches, often: encoding holds the interpreter's lock, 60 µs a span, and requests wait for it.
         delay_ms = float(os.environ.get("OTEL_BSP_SCHEDULE_DELAY", EXPORT_DELAY_MS))
         traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=delay_ms))
-        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
+        if os.environ.get("OTEL_METRICS_EXPORTER") != "none":
+            readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
     meters = MeterProvider(metric_readers=readers, resource=resource, views=views(), shutdown_on_exit=False)
     trace.set_tracer_provider(traces)
     metrics.set_meter_provider(meters)

@@ -141,9 +141,9 @@ class _StopRequest:
 
 
 async def _pages(document: dict[str, object]) -> dict[str, str]:
-    """Portal and console, if this release has them."""
+    """Portal, console and traces, if this release has them and they were chosen."""
     found: dict[str, str] = {}
-    for name in ("portal", "console"):
+    for name in ("portal", "console", "traces"):
         url = document.get(f"{name}_url")
         if isinstance(url, str):
             with contextlib.suppress(OSError):

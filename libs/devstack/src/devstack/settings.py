@@ -13,7 +13,7 @@ SERVICES = ("gateway", "quota", "router", "billing")
 MOST_REPLICAS = 16
 DEFAULT_PORT = 8080
 
-# SMARTROUTE_VENV is read by bootstrap.py.
+# SMARTROUTE_VENV and SMARTROUTE_TRACES are places that bootstrap.py fills.
 _KNOWN = (
     "SMARTROUTE_DATABASE_URL",
     "SMARTROUTE_DATA_DIR",
@@ -21,6 +21,7 @@ _KNOWN = (
     "SMARTROUTE_PORT",
     "SMARTROUTE_PROFILES",
     "SMARTROUTE_REPLICAS",
+    "SMARTROUTE_TRACES",
     "SMARTROUTE_UPSTREAM_KEY",
     "SMARTROUTE_UPSTREAM_MODEL",
     "SMARTROUTE_UPSTREAM_URL",
@@ -49,6 +50,8 @@ class Choices:
     nats_url: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     verbose: bool = False
+    # Whether a viewer of traces is started, too.
+    traces: bool = False
 
     @property
     def wants_local_model(self) -> bool:
@@ -75,6 +78,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Choices:
             "SMARTROUTE_DATABASE_URL", value("SMARTROUTE_DATABASE_URL"), schemes=("postgresql", "postgres")
         ),
         verbose=environ.get("VERBOSE", "") not in ("", "0"),
+        traces=environ.get("TRACES", "") not in ("", "0"),
     )
 
 

@@ -20,7 +20,7 @@ from devstack.repository import ROOT
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?P<rest>[^\n]*(?:\n[ \t]+[^\n]*)*)", re.MULTILINE)
 _OURS = "smartroute-"
 # Groups that have a lock of their own.
-_LOCKED_APART = ("model", "clients", "k8s")
+_LOCKED_APART = ("model", "clients", "k8s", "traces")
 # An extra that no service runs with: it is pinned among the tools.
 _EXTRAS_OF_TOOLS = frozenset({"train"})
 

@@ -76,6 +76,8 @@ def _fields(text: str) -> list[str]:
         (GOOD + "\r\nx-evil: 1", Code.TOKEN_MISTYPED),
         ("sr_live_ü", Code.TOKEN_MISTYPED),
     ],
+    # The token is another one in each process that collects these tests.
+    ids=["good", "missing", "foreign", "too short", "last changed", "with a header", "not ascii"],
 )
 def test_a_token_is_judged_by_its_look(token: str, code: Code) -> None:
     assert judge_token(token).code is code

@@ -70,8 +70,7 @@ class Stack:
         self.portal_users: dict[str, dict[str, str]] = {}
         self.nats = nats.NatsAccess("")
         self.database_url = ""
-        # The pages of the viewer, if it was chosen.
-        self.traces_url: str | None = None
+        self.traces_url: str | None = None  # the viewer's pages, if it was chosen
         self._choices = choices or Choices(self.data_dir, replicas=dict(replicas or {}))
         self._shares_port = choices is not None
         self._profiles = profiles

@@ -33,6 +33,7 @@ STEPS = (
     Step("openapi", "the gateway's OpenAPI document is up to date", _module("gateway", "openapi", "--check")),
     Step("contracts", "AsyncAPI and JSON Schemas are up to date", _module("contracts", "generate", "--check")),
     Step("nats-users", "the NATS users are those of the contracts", _module("contracts", "nats-users", "--check")),
+    Step("dashboards", "Grafana's dashboards are up to date", _module("devstack.dashboards", "--check")),
     Step("imports", "who may import whom", (str(_SCRIPTS / "lint-imports"), "--no-cache")),
     Step("lint", "ruff check", _module("ruff", "check", "--quiet", ".")),
     Step("format", "ruff format", _module("ruff", "format", "--check", "--quiet", "--diff", ".")),

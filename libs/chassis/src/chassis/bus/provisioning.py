@@ -4,17 +4,24 @@ Called by the development stack and by a Job on Kubernetes (`python -m chassis p
 need no right to create anything, and none depends on which one starts first.
 """
 
+import asyncio
+import time
 from pathlib import Path
 
 import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from chassis.bus.connection import Bus, inbox_of, servers_of, trust_in
 from chassis.bus.errors import BusError
 from contracts import streams
+
+# Server error codes: no nodes to place a stream on, and no leader that could.
+_NOT_YET = (10005, 10008)
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.2
 
 
 async def provision(url: str, *, replicas: int = 1, ca_file: Path | None = None) -> None:
@@ -30,11 +37,23 @@ async def provision(url: str, *, replicas: int = 1, ca_file: Path | None = None)
             tls_handshake_first=trust is not None,
         )
         try:
-            await _provision_all(client, replicas)
+            await _provision_patiently(client, replicas)
         finally:
             await client.close()
     except NatsError as exc:
         raise BusError(f"NATS: {exc}") from exc
+
+
+async def _provision_patiently(client: Client, replicas: int) -> None:
+    """A cluster that has just started does not know all its nodes yet, and says so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await _provision_all(client, replicas)
+        except APIError as exc:
+            if exc.err_code not in _NOT_YET or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _provision_all(client: Client, replicas: int) -> None:

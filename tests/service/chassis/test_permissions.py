@@ -18,6 +18,7 @@ from nats.errors import NoServersError
 
 from chassis import bus
 from chassis.bus import BusError, provision
+from chassis.bus import connection as connection_module
 from contracts.gateway import ATTEMPTS_FINISHED, TOKEN_REVOKED
 from contracts.registry import EVENTS, RPCS, SIGNALS
 from contracts.streams import BUCKETS, DURABLES, STREAMS
@@ -218,7 +219,11 @@ async def test_an_authority_that_cannot_be_read_is_named(access: NatsAccess, tmp
             pass
 
 
-async def test_what_the_server_refuses_is_logged(access: NatsAccess, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_the_server_refuses_is_logged_and_counted(
+    access: NatsAccess, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(connection_module._violations, "add", counted.append)
     async with bus.connect(access.of("router"), name="router", instance="test", ca_file=access.ca_file) as connection:
         await connection.client.publish("quota.v1.reserve", b"{}")
         deadline = time.monotonic() + 5
@@ -226,3 +231,4 @@ async def test_what_the_server_refuses_is_logged(access: NatsAccess, caplog: pyt
             await connection.flush()
     reasons = [str(getattr(record, "reason", "")) for record in caplog.records]
     assert any('permissions violation for publish to "quota.v1.reserve"' in reason for reason in reasons)
+    assert counted == [1]

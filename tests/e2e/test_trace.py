@@ -112,6 +112,23 @@ async def test_a_success_is_one_trace_over_four_services(
     assert (await ledger(stack, account, lines=1))[0]["trace_id"] == trace_id
 
 
+async def test_a_bucket_of_the_times_of_requests_names_the_trace_of_one_that_took_so_long(stack: Stack) -> None:
+    _, token = await new_account(stack, plan="free")
+    answer = await chat(stack, token)
+    accept = {"accept": "application/openmetrics-text;version=1.0.0"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{stack.health_urls('gateway')[0]}/metrics", headers=accept) as scraped,
+    ):
+        lines = (await scraped.text()).splitlines()
+    named = [line for line in lines if f'trace_id="{trace_id_of(answer.headers)}"' in line]
+    assert {line.partition("_bucket{")[0] for line in named} >= {
+        "http_server_request_duration_seconds",
+        "smartroute_added_duration_seconds",
+        "gen_ai_client_operation_duration_seconds",
+    }
+
+
 async def test_a_failover_shows_both_attempts_in_the_trace(
     stack: Stack, provider: Provider, receiver: OtlpReceiver
 ) -> None:

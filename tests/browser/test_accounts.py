@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import Browser, Route
 
-from tests.browser import accessibility, house
+from tests.browser import accessibility, house, visit
 from tests.browser.conftest import OpenVisit
 from tests.browser.house import House
 
+ELSEWHERE = "http://elsewhere.example"
 NEW_PASSWORD = "another sentence that nobody says"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -123,19 +125,25 @@ async def test_a_session_that_is_ended_from_elsewhere_is_over(home: House, new_v
     assert "/sign-in" in other.page.url
 
 
-async def test_a_form_that_another_site_sends_changes_nothing(home: House, new_visit: OpenVisit) -> None:
-    ada, email = await new_visit(home.origin), house.new_email()
+async def test_a_form_that_another_site_sends_changes_nothing(
+    browser: Browser, home: House, new_visit: OpenVisit
+) -> None:
+    ada, other, email = await new_visit(home.origin), await new_visit(home.origin), house.new_email()
     await house.sign_up(ada, home.stack, email)
-    foreign = home.origin.replace("127.0.0.1", "localhost")
-    await ada.page.goto(f"{foreign}/nowhere")
-    await ada.page.evaluate(
-        """(address) => {
-          const form = document.createElement("form");
-          Object.assign(form, { method: "post", action: address });
-          document.body.append(form);
-        }""",
-        f"{home.origin}/account/sessions/end-others",
-    )
-    ada.faults.clear()
-    await ada.go("/account")
-    assert "/account" in ada.page.url
+    await house.sign_in(other, email)
+    await other.page.wait_for_url("**/overview")
+
+    async def serve(route: Route) -> None:
+        form = f'<form method="post" action="{home.origin}/account/sessions/end-others"><button>Win</button></form>'
+        await route.fulfill(body=form, content_type="text/html")
+
+    # What goes on in her browser there is no fault of the portal's: it is looked at by nobody.
+    lured = await visit.begin(browser, ELSEWHERE, storage_state=await ada.context.storage_state())
+    await lured.context.route(f"{ELSEWHERE}/**", serve)
+    await lured.go("/")
+    async with lured.page.expect_response("**/end-others") as refused:
+        await lured.page.get_by_role("button", name="Win").click()
+    assert (await refused.value).status == 403
+    await lured.context.close()
+    await other.go("/account")
+    assert other.page.url.endswith("/account")

@@ -1,4 +1,4 @@
-"""`make k8s-check`: renders every overlay and every component, and checks the result as far as that needs no server.
+"""`make k8s-check`: renders overlays, components and the pod of staff, and checks them as far as that needs no server.
 
 With folders as arguments: these overlays alone, as strictly as that of production.
 """
@@ -57,6 +57,7 @@ def _check(report: Report, tools: Tools, work: Path) -> None:
     report.step("files", asserted.of_files())
     for overlay in rendering.overlays():
         _check_overlay(report, tools, overlay, name=overlay.name, work=work / "overlays")
+    _check_staff(report, tools, work / "staff")
     for component in rendering.components():
         text = rendering.trial(component, work / "trials" / component.name)
         rendered = _rendered(report, text, f"component {component.name}")
@@ -73,6 +74,15 @@ def _check_overlay(report: Report, tools: Tools, overlay: Path, *, name: str, wo
     report.step(f"schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
     if name == PRODUCTION:
         report.step(f"checkov, with {len(exceptions())} written exceptions", tools.habits(file))
+
+
+def _check_staff(report: Report, tools: Tools, work: Path) -> None:
+    text = rendering.with_staff()
+    rendered = _rendered(report, text, "overlay production, with staff")
+    report.step("own assertions", asserted.with_staff(rendered))
+    file = _written(text, work)
+    report.step(f"schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
+    report.step(f"checkov, with {len(exceptions())} written exceptions", tools.habits(file))
 
 
 def _rendered(report: Report, text: str, name: str) -> Rendered:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.deploy.k8s import arithmetic, crds, graph, references, routes, rules, scaling, told, workloads
+from tests.deploy.k8s import arithmetic, crds, graph, on_demand, references, routes, rules, scaling, told, workloads
 from tests.deploy.k8s.place import REPOSITORY
 from tests.deploy.k8s.rendering import Rendered, title
 
@@ -46,6 +46,14 @@ OF_OVERLAYS: tuple[Assertion, ...] = (
 )
 # Of what customers reach.
 OF_PRODUCTION: tuple[Assertion, ...] = (graph.faults,)
+# Of production with the pod of staff: one Job for every release, because it is gone before the next one.
+WITH_STAFF: tuple[Assertion, ...] = (
+    *OF_EVERYTHING,
+    *(assertion for assertion in OF_OVERLAYS if assertion is not workloads.releases),
+    *OF_PRODUCTION,
+    on_demand.ends,
+    on_demand.hides_passwords,
+)
 
 
 def schemas(rendered: Rendered) -> Iterator[str]:
@@ -70,6 +78,11 @@ def of_overlay(rendered: Rendered, name: str, *, folder: Path) -> Iterator[str]:
     for assertion in (*OF_OVERLAYS, *(OF_PRODUCTION if name == "production" else ())):
         yield from assertion(rendered)
     yield from told.files(rendered, folder)
+
+
+def with_staff(rendered: Rendered) -> Iterator[str]:
+    for assertion in WITH_STAFF:
+        yield from assertion(rendered)
 
 
 def of_files() -> Iterator[str]:

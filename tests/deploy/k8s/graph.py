@@ -18,7 +18,8 @@ INTERNET, ANYWHERE = "internet", "anywhere"
 MEANT: frozenset[Edge] = frozenset(
     [("(envoy-gateway-system)", "gateway", 8080)]
     + [("gateway", INTERNET, port) for port in (443, 465, 587)]
-    + [(service, "nats", 4222) for service in (*_ON_THE_BUS, "provision")]
+    + [(service, "nats", 4222) for service in (*_ON_THE_BUS, "provision", "staff")]
+    + [("staff", "postgres", 5432)]
     + [(name, "postgres", 5432) for service in _WITH_TABLES for name in (service, f"migrate-{service}")]
     + [("(monitoring)", service, port) for service, port in _HEALTH.items()]
     + [("nats", "nats", 6222), ("(keda)", "nats", 8222)]

@@ -53,6 +53,11 @@ def text(folder: Path) -> str:
     return done.stdout
 
 
+def with_staff() -> str:
+    """Production, and the pod of staff that is applied beside it. Raises `CannotRender`."""
+    return f"{text(K8S / 'overlays/production')}---\n{text(K8S / 'staff')}"
+
+
 def documents(rendered: str) -> list[Document]:
     return [document for document in yaml.safe_load_all(rendered) if document]
 

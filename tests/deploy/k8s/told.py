@@ -20,6 +20,8 @@ from tests.deploy.k8s.place import REPOSITORY, SERVICES
 from tests.deploy.k8s.pods import WORKLOADS, containers
 from tests.deploy.k8s.rendering import Document, Rendered, name_of, title
 
+# What a container of ours does whose command is code: deploy/k8s/staff.
+WAITS = "wait"
 # By what a container is called when it starts: the classes that read its environment.
 READ_BY: dict[tuple[str, str], tuple[type[BaseSettings], ...]] = {
     ("gateway", "serve"): (gateway.settings.Settings, gateway.settings.PortalSettings),
@@ -30,6 +32,11 @@ READ_BY: dict[tuple[str, str], tuple[type[BaseSettings], ...]] = {
     ("router", "provision"): (ProvisionSettings,),
     ("billing", "serve"): (billing.settings.Settings,),
     ("billing", "migrate"): (billing.settings.Settings,),
+    # Staff's commands.
+    ("gateway", WAITS): (gateway.settings.AdminSettings,),
+    ("quota", WAITS): (quota.settings.Settings,),
+    ("router", WAITS): (router.settings.Settings,),
+    ("billing", WAITS): (billing.settings.Settings,),
 }
 # An External Secret fills these in; long enough for a key.
 _FILLED_IN = re.compile(r"\{\{[^}]*\}\}")
@@ -76,7 +83,8 @@ def settings(rendered: Rendered) -> Iterator[str]:
             image = str(container["image"]).partition("@")[0].partition(":")[0].rpartition("/")[2]
             if image not in SERVICES:
                 continue
-            word = str((container.get("args") or ["serve"])[0])
+            waits = container.get("command", [])[:2] == ["python", "-c"]
+            word = WAITS if waits else str((container.get("args") or ["serve"])[0])
             classes = READ_BY.get((image, word))
             if classes is None:
                 yield f"{title(workload)}: {container['name']}: `{word}` is nothing that {image} can do"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.deploy.k8s import asserted, graph, on_demand, references, rendering, told, workloads
 from tests.deploy.k8s.broken import Break, broken, container, without
+from tests.deploy.k8s.place import K8S
 from tests.deploy.k8s.pods import containers, pod
 from tests.deploy.k8s.rendering import Document, Rendered
 
@@ -15,11 +16,17 @@ from tests.deploy.k8s.rendering import Document, Rendered
 @pytest.fixture(scope="module")
 def staffed(production: Rendered) -> Rendered:
     assert production.all  # without kustomize this is skipped like the others
-    return Rendered(rendering.documents(rendering.with_staff()))
+    return Rendered(rendering.documents(rendering.with_staff(K8S / "overlays/production")))
 
 
 def test_production_with_the_pod_of_staff_has_no_fault(staffed: Rendered) -> None:
-    assert list(asserted.with_staff(staffed)) == []
+    assert list(asserted.with_staff(staffed, "production")) == []
+
+
+def test_dev_with_a_pod_of_staff_without_tls_has_no_fault(dev: Rendered) -> None:
+    assert dev.all
+    found = Rendered(rendering.documents(rendering.with_staff(K8S / "overlays/dev")))
+    assert list(asserted.with_staff(found, "dev")) == []
 
 
 def test_no_overlay_has_a_pod_of_staff(production: Rendered, dev: Rendered) -> None:

@@ -57,7 +57,7 @@ def _check(report: Report, tools: Tools, work: Path) -> None:
     report.step("files", asserted.of_files())
     for overlay in rendering.overlays():
         _check_overlay(report, tools, overlay, name=overlay.name, work=work / "overlays")
-    _check_staff(report, tools, work / "staff")
+        _check_staff(report, tools, overlay, work=work / "staff" / overlay.name)
     for component in rendering.components():
         text = rendering.trial(component, work / "trials" / component.name)
         rendered = _rendered(report, text, f"component {component.name}")
@@ -76,13 +76,14 @@ def _check_overlay(report: Report, tools: Tools, overlay: Path, *, name: str, wo
         report.step(f"checkov, with {len(exceptions())} written exceptions", tools.habits(file))
 
 
-def _check_staff(report: Report, tools: Tools, work: Path) -> None:
-    text = rendering.with_staff()
-    rendered = _rendered(report, text, "overlay production, with staff")
-    report.step("own assertions", asserted.with_staff(rendered))
+def _check_staff(report: Report, tools: Tools, overlay: Path, *, work: Path) -> None:
+    text = rendering.with_staff(overlay)
+    rendered = _rendered(report, text, f"overlay {overlay.name}, with staff")
+    report.step("own assertions", asserted.with_staff(rendered, overlay.name))
     file = _written(text, work)
     report.step(f"schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
-    report.step(f"checkov, with {len(exceptions())} written exceptions", tools.habits(file))
+    if overlay.name == PRODUCTION:
+        report.step(f"checkov, with {len(exceptions())} written exceptions", tools.habits(file))
 
 
 def _rendered(report: Report, text: str, name: str) -> Rendered:

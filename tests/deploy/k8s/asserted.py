@@ -46,11 +46,10 @@ OF_OVERLAYS: tuple[Assertion, ...] = (
 )
 # Of what customers reach.
 OF_PRODUCTION: tuple[Assertion, ...] = (graph.faults,)
-# Of production with the pod of staff: one Job for every release, because it is gone before the next one.
+# Of an overlay with the pod of staff: one Job for every release, because it is gone before the next one.
 WITH_STAFF: tuple[Assertion, ...] = (
     *OF_EVERYTHING,
     *(assertion for assertion in OF_OVERLAYS if assertion is not workloads.releases),
-    *OF_PRODUCTION,
     on_demand.ends,
     on_demand.hides_passwords,
 )
@@ -80,8 +79,8 @@ def of_overlay(rendered: Rendered, name: str, *, folder: Path) -> Iterator[str]:
     yield from told.files(rendered, folder)
 
 
-def with_staff(rendered: Rendered) -> Iterator[str]:
-    for assertion in WITH_STAFF:
+def with_staff(rendered: Rendered, name: str) -> Iterator[str]:
+    for assertion in (*WITH_STAFF, *(OF_PRODUCTION if name == "production" else ())):
         yield from assertion(rendered)
 
 

@@ -53,9 +53,10 @@ def text(folder: Path) -> str:
     return done.stdout
 
 
-def with_staff() -> str:
-    """Production, and the pod of staff that is applied beside it. Raises `CannotRender`."""
-    return f"{text(K8S / 'overlays/production')}---\n{text(K8S / 'staff')}"
+def with_staff(overlay: Path) -> str:
+    """An overlay, and the pod of staff beside it: one of its own, if it has one. Raises `CannotRender`."""
+    own = overlay / "staff"
+    return f"{text(overlay)}---\n{text(own if own.exists() else K8S / 'staff')}"
 
 
 def documents(rendered: str) -> list[Document]:

@@ -16,6 +16,8 @@ from tests.browser.screenshots import Album
 from tests.e2e.product import chat, command, get
 
 DAILY_PROMPTS = 3
+# A page that waits for a decision looks for it every second or two.
+BY_ITSELF_MS = 15_000
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -73,9 +75,7 @@ async def test_a_plan_that_is_used_up_is_seen_in_the_portal_and_a_larger_one_hel
     usage = (await get(home.stack, token, "usage")).json
     assert (usage["plan"], usage["daily"]["limit"]) == ("plus", 500)
     # The page that was left open shows it by itself.
-    await expect(seen.page.get_by_role("main")).to_contain_text("now")
-    await seen.page.reload()
-    await expect(seen.page.locator("#plus")).to_contain_text("Your plan")
+    await expect(seen.page.locator("#plus")).to_contain_text("Your plan", timeout=BY_ITSELF_MS)
     await expect(seen.page.get_by_label("Your plan")).to_contain_text("of 500 left")
     await _looked_at(seen.page, "upgrade-approved", album)
 
@@ -90,8 +90,7 @@ async def test_a_wish_is_declined_with_a_reason_that_is_shown_as_text(
     (wish,) = await command(home.stack, "billing", "upgrades")
     reason = "<img src=x onerror=alert(1)> Please ask sales"
     await command(home.stack, "billing", "decline-upgrade", wish["upgrade_id"], "--actor", "anna", "--reason", reason)
-    await seen.page.reload()
-    await expect(seen.page.get_by_role("main")).to_contain_text(reason)
+    await expect(seen.page.get_by_role("main")).to_contain_text(reason, timeout=BY_ITSELF_MS)
     await accessibility.axe(seen.page)
     await seen.page.get_by_role("button", name="I have seen this").click()
     await expect(seen.page.get_by_role("main")).not_to_contain_text(reason)

@@ -30,4 +30,8 @@ def line_or_request(text: str) -> int | UUID:
 
 
 def actor_or_user(actor: str) -> str:
-    return actor or getpass.getuser()
+    """Who does it. Raises `BadParameter` for a user without a name, as in a container."""
+    try:
+        return actor or getpass.getuser()
+    except (KeyError, OSError) as exc:  # KeyError before Python 3.13
+        raise typer.BadParameter("who does this? Say it with --actor: this system's user has no name") from exc

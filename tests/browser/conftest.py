@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -36,7 +37,7 @@ async def new_visit(browser: Browser) -> AsyncIterator[OpenVisit]:
     """`await new_visit(origin, **options of the browser context)`: everything that goes wrong in it fails the test."""
     begun: list[Visit] = []
 
-    async def begin(origin: str, **options: object) -> Visit:
+    async def begin(origin: str, **options: Any) -> Visit:
         begun.append(await visit.begin(browser, origin, **options))
         return begun[-1]
 

@@ -1,7 +1,7 @@
 """The product as a visitor's browser meets it: a stack, its mails, and people who signed up through pages."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,12 +49,14 @@ async def opened(**options: Any) -> AsyncIterator[House]:
 
 
 @asynccontextmanager
-async def opened_with(provider: Provider, **options: Any) -> AsyncIterator[House]:
+async def opened_with(
+    provider: Provider, *, environment: Mapping[str, str] | None = None, **options: Any
+) -> AsyncIterator[House]:
     """A house with a scripted provider behind every alias."""
     # When a token was last used is written every minute otherwise.
-    environment = {"GATEWAY_TOKEN_USE_INTERVAL_SECONDS": "0.2"}
+    told = {"GATEWAY_TOKEN_USE_INTERVAL_SECONDS": "0.2", **(environment or {})}
     with short_folder() as folder:
-        stack = Stack(folder, profiles=profiles({"only": provider}), environment=environment, **options)
+        stack = Stack(folder, profiles=profiles({"only": provider}), environment=told, **options)
         async with stack:
             yield House(stack)
 

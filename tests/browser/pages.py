@@ -73,6 +73,13 @@ STATES = {
     "tester-responses": "Live tester, after a streamed response",
     "doctor-checked": "Doctor, after a check",
     "upgrade-approved": "The larger plan, approved",
+    "sign-in-provider": "Sign in, where a provider of identities may be used",
+    "account-known": "Back from the provider, where an account has the e-mail address",
+    "connect": "Connect the account with the provider",
+    "account-provider": "Account, where a provider may be connected",
+    "sign-in-stopped": "Back from the provider, where signing in was stopped",
+    "payment": "The way to the payment page",
+    "payment-confirmed": "Plans, while a payment is being confirmed",
 }
 
 PICTURED = [*((page.name, page.title) for page in PAGES), *STATES.items()]

@@ -11,11 +11,11 @@ from tests.service.gateway import portal_routes
 NO_PAGES = {
     "/openapi.json": "a document for programs",
     "/plans/standing": "a figure for the script of the plans",
-    "/plans/payment": "leads on to the plans where staff decides",
+    "/plans/payment": "leads on to the plans where staff decides; test_partners.py pays",
     "/setup/{client}/{file}": "a file to download",
     "/sign-in/oidc": "leads to the provider of identities",
-    "/sign-in/oidc/callback": "leads to the overview",
-    "/sign-in/oidc/connect": "asks for a password between two providers: tests/service/gateway/test_portal_oidc.py",
+    "/sign-in/oidc/callback": "leads to the overview; test_partners.py stops there",
+    "/sign-in/oidc/connect": "is there only between a provider and an account: test_partners.py",
 }
 
 

@@ -1,11 +1,12 @@
 """A visit: one visitor with a browser of his own, and a list of everything that went wrong while he looked around.
 
 Wrong is: an error on the console, an exception in a script, a breach of the content security policy, a request to any
-host but the portal's, an answer of 500 or above. `Visit.faults` is empty at the end of every test (conftest.py).
+host but the portal's and those of its partners that a test names, an answer of 500 or above. `Visit.faults` is empty at
+the end of every test (conftest.py).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -38,12 +39,14 @@ _LOCAL_SCHEMES = ("data", "blob", "about")
 
 
 class Visit:
-    """One visitor's browser. `page` is his first tab; `origin` is the only host that it may speak to."""
+    """One visitor's browser. `page` is his first tab; `origin` is the only host that it may speak to, and `partners`
+    are those that the portal sends him to himself: a provider of identities, a payment page."""
 
-    def __init__(self, context: BrowserContext, page: Page, *, origin: str) -> None:
+    def __init__(self, context: BrowserContext, page: Page, *, origin: str, partners: Collection[str] = ()) -> None:
         self.context = context
         self.page = page
         self.origin = origin
+        self._allowed = {origin, *partners}
         self.faults: list[str] = []
         self.requests: list[str] = []
         context.on("console", self._hear)
@@ -75,7 +78,7 @@ class Visit:
     def _see_request(self, request: Request) -> None:
         self.requests.append(request.url)
         parts = urlsplit(request.url)
-        if parts.scheme not in _LOCAL_SCHEMES and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        if parts.scheme not in _LOCAL_SCHEMES and f"{parts.scheme}://{parts.netloc}" not in self._allowed:
             self.faults.append(f"a request to a foreign host: {request.url}")
 
     def _see_response(self, response: Response) -> None:
@@ -83,10 +86,10 @@ class Visit:
             self.faults.append(f"{response.request.method} {response.url} was answered with {response.status}")
 
 
-async def begin(browser: Browser, origin: str, **options: Any) -> Visit:
+async def begin(browser: Browser, origin: str, *, partners: Collection[str] = (), **options: Any) -> Visit:
     """A new visitor without cookies or cache. `options` are those of a browser context."""
     reader = {"locale": "en-GB", "timezone_id": "Europe/Vienna", "reduced_motion": "reduce"}
     context = await browser.new_context(**{**DESKTOP, **reader, **options})
     context.set_default_timeout(15_000)
     await context.add_init_script(_LISTEN)
-    return Visit(context, await context.new_page(), origin=origin)
+    return Visit(context, await context.new_page(), origin=origin, partners=partners)

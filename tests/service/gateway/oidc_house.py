@@ -1,6 +1,6 @@
 """A portal whose users may sign in at a real OpenID provider, which does as a test tells it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,16 @@ class ProviderProcess:
     child: Child
     # The provider knows browsers by cookies, too.
     _clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What the gateway is given to use it."""
+        return {
+            "GATEWAY_OIDC_ISSUER": self.issuer,
+            "GATEWAY_OIDC_CLIENT_ID": CLIENT_ID,
+            "GATEWAY_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+            "GATEWAY_OIDC_NAME": NAME,
+        }
 
     async def will(self, fault: str = "none", **user: object) -> list[str]:
         """Sign this user in from now on (`sub`, `email`, `email_verified`), with this fault; what was asked so far."""
@@ -93,13 +103,14 @@ def with_query(path: str, **changed: str | None) -> str:
 
 
 @asynccontextmanager
-async def provider_process() -> AsyncIterator[ProviderProcess]:
+async def provider_process(public_url: str = PUBLIC_URL) -> AsyncIterator[ProviderProcess]:
+    """`public_url` is where the portal is that it sends people back to."""
     port = free_port()
     issuer = f"http://127.0.0.1:{port}"
     with short_folder() as folder:
         program = Program(
             name="oidc provider",
-            command=(str(_NODE), str(_SCRIPT), str(port), f"{PUBLIC_URL}{CALLBACK}"),
+            command=(str(_NODE), str(_SCRIPT), str(port), f"{public_url}{CALLBACK}"),
             log=folder / "provider.log",
             ready=http_ready(f"{issuer}/.well-known/openid-configuration"),
             environment=environment({"NODE_MODULES": str(_MODULES)}),
@@ -117,12 +128,8 @@ async def provider_process() -> AsyncIterator[ProviderProcess]:
 
 @asynccontextmanager
 async def oidc_house(databases: Databases, **extra: str) -> AsyncIterator[OidcHouse]:
-    async with provider_process() as provider:
-        settings = {
-            "GATEWAY_OIDC_ISSUER": provider.issuer,
-            "GATEWAY_OIDC_CLIENT_ID": CLIENT_ID,
-            "GATEWAY_OIDC_CLIENT_SECRET": CLIENT_SECRET,
-            "GATEWAY_OIDC_NAME": NAME,
-        }
-        async with portal_house(databases, environment=settings, **extra) as portal:
-            yield OidcHouse(portal, provider)
+    async with (
+        provider_process() as provider,
+        portal_house(databases, environment=provider.settings, **extra) as portal,
+    ):
+        yield OidcHouse(portal, provider)

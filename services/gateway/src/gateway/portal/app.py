@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -18,7 +19,7 @@ from gateway.handlers.usage import ReadUsage
 from gateway.portal.activity import Activities
 from gateway.portal.allowance import Allowances
 from gateway.portal.assets import PREFIX, Assets
-from gateway.portal.documentation.library import read_library
+from gateway.portal.documentation.shelf import Shelf
 from gateway.portal.guard import Guard
 from gateway.portal.identity.identity import Given, Identity, build_identity
 from gateway.portal.identity.letters import Letters
@@ -49,6 +50,9 @@ from gateway.portal.subscriptions import Subscriptions
 from gateway.settings import PortalSettings
 from gateway.store import SessionStore, Store, TokenStore
 from gateway.store.users import UserStore
+
+if TYPE_CHECKING:
+    from gateway.portal.documentation.library import Library
 
 # As in `api`: the edge makes spans and metrics for all.
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
@@ -160,8 +164,12 @@ def routers(given: Surroundings, parts: Parts) -> tuple[APIRouter, ...]:
 
 
 def reading_room(given: Surroundings, parts: Parts) -> ReadingRoom:
-    library = read_library(parts.render.environment, parts.site, given.figures)
-    return ReadingRoom(parts.render, library, parts.allowances, parts.store, given.plans, given.read_cards)
+    def make() -> "Library":
+        from gateway.portal.documentation.library import read_library
+
+        return read_library(parts.render.environment, parts.site, given.figures)
+
+    return ReadingRoom(parts.render, Shelf(make), parts.allowances, parts.store, given.plans, given.read_cards)
 
 
 def build_pages(included: tuple[APIRouter, ...], failures: Failures) -> FastAPI:

@@ -1,4 +1,4 @@
-"""Pages from templates. All are compiled at start: rendering one takes well under a millisecond of the event loop."""
+"""Pages from templates, compiled when they are first used: after that, rendering one takes well under a millisecond."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,8 +30,6 @@ class Renderer:
         )
         self.environment.globals.update(site=site, asset=assets.url)
         self.environment.filters.update(iso=_iso, moment=_moment, day=_day, number=_number, sentence=_sentence)
-        for name in self.environment.list_templates(extensions=("html", "txt")):
-            self.environment.get_template(name)
 
     def page(
         self,

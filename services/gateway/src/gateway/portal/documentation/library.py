@@ -1,4 +1,4 @@
-"""All pages of the documentation, made once at start: texts and code become HTML, and HTML becomes templates.
+"""All pages of the documentation, made once: texts and code become HTML, and HTML becomes templates.
 
 What depends on the moment or on the reader stays open: the catalogue of plans, and the name of the reader's token.
 """

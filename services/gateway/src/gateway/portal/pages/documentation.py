@@ -16,8 +16,8 @@ from chassis.database import StoreAway
 from contracts.plans import PlanCatalogue
 from gateway.handlers.models import ReadCards
 from gateway.portal.allowance import Allowance, Allowances
-from gateway.portal.documentation.library import Library
 from gateway.portal.documentation.searching import QUERY_LIMIT, search
+from gateway.portal.documentation.shelf import Shelf
 from gateway.portal.errors import PageMissing
 from gateway.portal.forms import PostedForm
 from gateway.portal.rendering import Renderer
@@ -50,7 +50,7 @@ class ReadingRoom:
     """Gives pages out, each with what is known of the reader and of the moment."""
 
     render: Renderer
-    library: Library
+    shelf: Shelf
     allowances: Allowances
     store: Store
     plans: Callable[[], PlanCatalogue]
@@ -58,13 +58,15 @@ class ReadingRoom:
 
     async def index(self, request: Request, visitor: Visitor | None, query: str) -> Response:
         """All pages, or what a search finds."""
-        hits = search(self.library.entries(), query)
+        library = await self.shelf.library()
+        values = {"hits": search(library.entries(), query), "sections": library.sections}
         reader = await self._reader(visitor)
-        return self._framed(request, "documentation/index.html", reader, {"hits": hits}, query=query)
+        return self._framed(request, "documentation/index.html", reader, values, query=query)
 
     async def page(self, request: Request, visitor: Visitor | None, name: str) -> Response:
         """Raises `PageMissing`."""
-        page = self.library.find(name)
+        library = await self.shelf.library()
+        page = library.find(name)
         if page is None:
             raise PageMissing
         reader = await self._reader(visitor)
@@ -74,8 +76,9 @@ class ReadingRoom:
             allowance=reader.allowance,
             token_name=reader.token_name,
         )
-        before, after = self.library.beside(page)
-        values = {"page": page, "before": before, "after": after, "body": Markup(body)}
+        before, after = library.beside(page)
+        beside = {"before": before, "after": after, "sections": library.sections}
+        values = {"page": page, "body": Markup(body), **beside}
         return self._framed(request, "documentation/page.html", reader, values)
 
     def _framed(
@@ -84,7 +87,6 @@ class ReadingRoom:
         return self.render.page(
             request,
             template,
-            sections=self.library.sections,
             allowance=reader.allowance,
             tokens=reader.tokens,
             query=query,
@@ -106,7 +108,6 @@ class ReadingRoom:
 
 def build_documentation(room: ReadingRoom, users: UserStore, site: Site) -> APIRouter:
     pages = APIRouter()
-    document = openapi_text(room.library.reference.document, site)
 
     @pages.get("/docs")
     async def index(request: Request, visitor: MaybeVisitor, q: str = "") -> Response:
@@ -120,10 +121,13 @@ def build_documentation(room: ReadingRoom, users: UserStore, site: Site) -> APIR
     async def choose_token(visitor: SignedIn, form: PostedForm) -> Response:
         """An id of another account is not taken, and one that is none is as good as no choice."""
         await users.prefer_token(visitor.user_id, parsed(form.text("token")))
-        return RedirectResponse(room.library.path_back(form.text("back")), status_code=303)
+        library = await room.shelf.library()
+        return RedirectResponse(library.path_back(form.text("back")), status_code=303)
 
     @pages.get("/openapi.json")
     async def openapi() -> Response:
+        library = await room.shelf.library()
+        document = openapi_text(library.reference.document, site)
         return Response(document, media_type="application/json", headers=_FOR_A_WHILE)
 
     return pages

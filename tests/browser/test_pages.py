@@ -38,7 +38,7 @@ class Visits:
         self._facts = facts
         self._open: dict[tuple[str, str], Visit] = {}
 
-    async def to(self, page: Page, look: str, options: Mapping[str, object]) -> Visit:
+    async def to(self, page: Page, look: str, options: Mapping[str, Any]) -> Visit:
         """The visit with this look, its page opened."""
         key = (look, page.reader)
         if key not in self._open:

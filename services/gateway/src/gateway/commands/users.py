@@ -13,8 +13,8 @@ from gateway.errors import CommandFailed
 from gateway.ids import new_id
 from gateway.portal.identity import links, passwords
 from gateway.portal.identity.letters import Letters
-from gateway.portal.identity.mail import Postman
-from gateway.portal.identity.mail_relay import Relay, is_address
+from gateway.portal.identity.mail import Postman, relay_of
+from gateway.portal.identity.mail_relay import is_address
 from gateway.portal.identity.passwords import Passwords, PasswordWeak
 from gateway.portal.site import Site, site_of
 from gateway.settings import PortalSettings
@@ -98,9 +98,9 @@ async def _invited(mail_links: MailLinkStore, of_portal: PortalSettings, email: 
     secret, link = links.made("reset", email, valid=INVITATION_VALID)
     await mail_links.add(link)
     to = links.url(site, "reset", secret)
-    if of_portal.smtp_url is None or of_portal.mail_from is None:
+    relay = relay_of(of_portal)
+    if relay is None:
         return to
-    relay = Relay.read(of_portal.smtp_url.get_secret_value(), sender=of_portal.mail_from)
     letter = Letters(site).invitation(email, link=to, valid=INVITATION_VALID)
     # One more try, a moment later: somebody waits at the terminal.
     return None if await Postman(relay, pauses_seconds=(2.0,)).deliver(letter) else to

@@ -23,8 +23,7 @@ from gateway.portal.documentation.shelf import Shelf
 from gateway.portal.guard import Guard
 from gateway.portal.identity.identity import Given, Identity, build_identity
 from gateway.portal.identity.letters import Letters
-from gateway.portal.identity.mail import Postman
-from gateway.portal.identity.mail_relay import Relay
+from gateway.portal.identity.mail import Postman, relay_of
 from gateway.portal.identity.oidc import Oidc, oidc_of
 from gateway.portal.identity.purging import purging
 from gateway.portal.pages.account import build_account
@@ -93,7 +92,7 @@ class Parts:
 @asynccontextmanager
 async def portal(settings: PortalSettings, given: Surroundings) -> AsyncIterator[ASGIApp]:
     """The portal, and the work beside its pages, while the block runs."""
-    assets, postman = Assets(), postman_of(settings)
+    assets, postman = Assets(), Postman(relay_of(settings))
     parts = parts_of(settings, given, assets=assets, postman=postman)
     failures = Failures(parts.render)
     pages = build_pages(routers(given, parts), failures)
@@ -135,18 +134,11 @@ def parts_of(settings: PortalSettings, given: Surroundings, *, assets: Assets, p
     )
 
 
-def postman_of(settings: PortalSettings) -> Postman:
-    """Who sends our mails; without a relay nobody does, and pages say so."""
-    if settings.smtp_url is None or settings.mail_from is None:
-        return Postman(None)
-    return Postman(Relay.read(settings.smtp_url.get_secret_value(), sender=settings.mail_from))
-
-
 def routers(given: Surroundings, parts: Parts) -> tuple[APIRouter, ...]:
     """Every page group. A new one is added here and nowhere else."""
     return (
         build_home(parts.render, parts.allowances, given.plans, given.read_cards),
-        build_documentation(reading_room(given, parts), UserStore(given.engine), parts.site),
+        build_documentation(reading_room(given, parts), UserStore(given.engine)),
         build_sign_up(parts.render, parts.identity),
         build_sign_in(parts.render, parts.identity),
         build_account(parts.render, parts.identity, parts.allowances),

@@ -34,7 +34,10 @@ class Sessions:
         return self._visitor(known)
 
     async def begin(self, request: Request, user: User) -> UUID:
-        """Sign a user in: always under a new cookie, so that none that was planted before is worth anything."""
+        """Sign a user in: always under a new cookie, so that none that was planted before is worth anything.
+
+        Ending a session that this browser had is the caller's: its tokens end with it (`endings`).
+        """
         secret = new_secret()
         now = datetime.now(UTC)
         session = Session(
@@ -47,10 +50,7 @@ class Sessions:
             last_seen_at=now,
             expires_at=now + self.lifetime,
         )
-        before = visit_of(request.scope).visitor
         await self.store.add(session)
-        if before is not None:
-            await self.store.end(before.user_id, before.session_id)
         self._hand_out(visit_of(request.scope), secret)
         return session.session_id
 

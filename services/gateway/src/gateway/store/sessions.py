@@ -71,21 +71,6 @@ class SessionStore:
         async with transaction(self._engine) as opened:
             return (await opened.exec(query)).all()
 
-    async def end(self, user_id: UUID, session_id: UUID) -> bool:
-        """Whether the user had that session."""
-        return bool(await self._end(col(Session.user_id) == user_id, col(Session.session_id) == session_id))
-
-    async def end_all(self, user_id: UUID, *, but: UUID | None = None) -> Sequence[UUID]:
-        """End the sessions of a user; which ones."""
-        kept = [col(Session.session_id) != but] if but is not None else []
-        return await self._end(col(Session.user_id) == user_id, *kept)
-
-    async def _end(self, *which: ColumnElement[bool]) -> Sequence[UUID]:
-        ending = delete(Session).where(*which).returning(col(Session.session_id))
-        with statement("DELETE", TABLE):
-            async with transaction(self._engine) as opened:
-                return (await opened.exec(ending)).scalars().all()
-
     async def purge(self, *, limit: int) -> int:
         """Remove sessions whose time is over; how many, at most `limit`, none that another gateway removes just now."""
         over = (
@@ -95,7 +80,10 @@ class SessionStore:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        return len(await self._end(col(Session.session_id).in_(over)))
+        gone = delete(Session).where(col(Session.session_id).in_(over)).returning(col(Session.session_id))
+        with statement("DELETE", TABLE):
+            async with transaction(self._engine) as opened:
+                return len((await opened.exec(gone)).scalars().all())
 
     def _is_live(self) -> ColumnElement[bool]:
         return (col(Session.expires_at) > func.now()) & (col(Session.last_seen_at) > func.now() - self._idle)

@@ -3,6 +3,7 @@
 What depends on the moment or on the reader stays open: the catalogue of plans, and the name of the reader's token.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,11 +54,12 @@ class Page:
 
 
 class Library:
-    """The pages in their order, the reference last."""
+    """The pages in their order, the reference last. `openapi` is the document that the reference is of, as text."""
 
-    def __init__(self, pages: tuple[Page, ...], reference: Reference) -> None:
+    def __init__(self, pages: tuple[Page, ...], reference: Reference, openapi: str) -> None:
         self.pages = pages
         self.reference = reference
+        self.openapi = openapi
         self._by_slug = {page.slug: page for page in pages}
 
     def find(self, slug: str) -> Page | None:
@@ -97,7 +99,13 @@ def read_library(
         reference,
     )
     pages = [maker.page(path) for path in sorted(content.glob("*.md"))]
-    return Library((*pages, maker.reference_page()), reference)
+    return Library((*pages, maker.reference_page()), reference, _openapi(reference.document, site))
+
+
+def _openapi(document: Mapping[str, Any], site: Site) -> str:
+    """The document with servers that are whole addresses: whoever saves it needs no other."""
+    servers = [{"url": f"{site.origin}{server['url']}"} for server in document["servers"]]
+    return json.dumps({**document, "servers": servers}, ensure_ascii=False)
 
 
 class _Maker:

@@ -19,6 +19,7 @@ import aiosmtplib
 
 from chassis import telemetry
 from gateway.portal.identity.mail_relay import Relay, is_address
+from gateway.settings import PortalSettings
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,13 @@ def composed(mail: Mail, *, sender: str) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text, charset="utf-8")
     return message
+
+
+def relay_of(settings: PortalSettings) -> Relay | None:
+    """The relay of these settings; None: nobody sends our mails. Raises `MailSettingsBad`."""
+    if settings.smtp_url is None or settings.mail_from is None:
+        return None
+    return Relay.read(settings.smtp_url.get_secret_value(), sender=settings.mail_from)
 
 
 class Postman:

@@ -1,6 +1,5 @@
 """`/docs`: the pages, the search over them, the reference, and the token that examples name."""
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from gateway.portal.errors import PageMissing
 from gateway.portal.forms import PostedForm
 from gateway.portal.rendering import Renderer
 from gateway.portal.service_tokens import state_of
-from gateway.portal.site import Site
 from gateway.portal.visit import Visitor
 from gateway.portal.visitor import MaybeVisitor, SignedIn
 from gateway.store import Store
@@ -106,7 +104,7 @@ class ReadingRoom:
         return Reader(allowance, tokens, chosen[0] if chosen else UNNAMED_TOKEN)
 
 
-def build_documentation(room: ReadingRoom, users: UserStore, site: Site) -> APIRouter:
+def build_documentation(room: ReadingRoom, users: UserStore) -> APIRouter:
     pages = APIRouter()
 
     @pages.get("/docs")
@@ -127,8 +125,7 @@ def build_documentation(room: ReadingRoom, users: UserStore, site: Site) -> APIR
     @pages.get("/openapi.json")
     async def openapi() -> Response:
         library = await room.shelf.library()
-        document = openapi_text(library.reference.document, site)
-        return Response(document, media_type="application/json", headers=_FOR_A_WHILE)
+        return Response(library.openapi, media_type="application/json", headers=_FOR_A_WHILE)
 
     return pages
 
@@ -144,9 +141,3 @@ def parsed(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def openapi_text(document: Mapping[str, Any], site: Site) -> str:
-    """The document with servers that are whole addresses: whoever saves it needs no other."""
-    servers = [{"url": f"{site.origin}{server['url']}"} for server in document["servers"]]
-    return json.dumps({**document, "servers": servers}, ensure_ascii=False)

@@ -339,6 +339,16 @@ async def test_signing_out_ends_the_tokens_of_the_session(house: PortalHouse) ->
     assert revoked[token.token_id] is not None
 
 
+async def test_signing_in_again_ends_the_session_that_the_browser_had(house: PortalHouse) -> None:
+    browser = await house.signed_up("again@example.com")
+    before = browser.session
+    await browser.get("/account")
+    await browser.post("/sign-in", {"email": "again@example.com", "password": PASSWORD})
+    query = "SELECT count(*) FROM gateway.sessions s JOIN gateway.users u USING (user_id) WHERE u.email = %s"
+    assert browser.session not in (None, before)
+    assert await house.rows(query, "again@example.com") == [(1,)]
+
+
 async def test_mails_to_one_address_are_limited_and_said_to_be(house: PortalHouse) -> None:
     codes = [(await house.browser().submit("/forgot", {"email": "bombed@example.com"})).status_code for _ in range(6)]
     assert codes == [200, 200, 200, 200, 200, 429]

@@ -10,6 +10,7 @@ from uuid import uuid4
 from playwright.async_api import Browser, Locator, Page, StorageState
 
 from devstack.ports import free_port
+from devstack.prepared import prepare_folder
 from devstack.provider import Provider, scripts
 from devstack.pytest_plugin import short_folder
 from devstack.settings import Choices
@@ -56,6 +57,7 @@ async def opened_with(
     # When a token was last used is written every minute otherwise.
     told = {"GATEWAY_TOKEN_USE_INTERVAL_SECONDS": "0.2", **(environment or {})}
     with short_folder() as folder:
+        prepare_folder(folder)
         stack = Stack(folder, profiles=profiles({"only": provider}), environment=told, **options)
         async with stack:
             yield House(stack)
@@ -65,6 +67,7 @@ async def opened_with(
 async def opened_with_local_model() -> AsyncIterator[House]:
     """A house with the real model of `make up` behind every alias."""
     with short_folder() as folder:
+        prepare_folder(folder)
         async with Stack(folder, choices=Choices(folder, port=free_port())) as stack:
             yield House(stack)
 

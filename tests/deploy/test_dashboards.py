@@ -14,6 +14,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from devstack.dashboards.__main__ import FOLDER, dashboards, main
+from devstack.prepared import prepare_folder
 from devstack.provider import Provider, scripts
 from devstack.pytest_plugin import short_folder
 from devstack.settings import SERVICES
@@ -82,7 +83,7 @@ async def scraped() -> AsyncIterator[dict[str, set[str]]]:
     with short_folder() as folder:
         async with (
             Provider(default=scripts.answer("Hi")) as provider,
-            Stack(folder, profiles=profiles({"one": provider})) as stack,
+            Stack(prepare_folder(folder), profiles=profiles({"one": provider})) as stack,
         ):
             _, token = await new_account(stack, plan="free")
             for is_stream in (False, True):

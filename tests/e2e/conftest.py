@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from devstack.prepared import prepare_folder
 from devstack.pytest_plugin import short_folder
 
 
 @pytest.fixture(scope="module")
 def module_data_dir() -> Iterator[Path]:
-    """An empty folder that all tests of a module share."""
+    """A folder for the stack of a module, in which it finds its tables."""
     with short_folder() as folder:
-        yield folder
+        yield prepare_folder(folder)

@@ -10,7 +10,6 @@ import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -43,12 +42,12 @@ def _plans() -> dict[str, object]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(module_data_dir: Path) -> AsyncIterator[World]:
-    plans = module_data_dir / "plans.yaml"
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    plans = tmp_path_factory.mktemp("plans") / "plans.yaml"
     plans.write_text(yaml.safe_dump(_plans()))
     replicas = {"gateway": 2, "quota": 4, "router": 2, "billing": 2}
     shape = Shape(name="exactness", plans=plans, replicas=replicas)
-    async with world(shape, folder=module_data_dir) as made:
+    async with world(shape) as made:
         yield made
 
 

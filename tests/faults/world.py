@@ -23,6 +23,7 @@ from nats.aio.client import Client as NatsClient
 from chassis import bus
 from chassis.database import create_engine
 from contracts.plans import PlanCatalogue
+from devstack.prepared import prepare_folder
 from devstack.provider import Provider
 from devstack.pytest_plugin import short_folder
 from devstack.stack import Stack
@@ -167,9 +168,12 @@ class World:
 async def world(
     shape: Shape, *, folder: Path | None = None, say: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[World]:
-    """The running product. Without a `folder` it has one of its own, removed with everything in it at the end."""
+    """The running product. Without a `folder` it has one of its own, removed with everything in it at the end; in a
+    `folder` that is given everything is made anew, by the servers themselves and durable."""
     async with AsyncExitStack() as resources:
-        folder = folder or resources.enter_context(short_folder())
+        if folder is None:
+            folder = resources.enter_context(short_folder())
+            prepare_folder(folder / "stack")
         failpoints = folder / "failpoints"
         failpoints.mkdir()
         providers = [

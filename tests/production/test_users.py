@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from chassis import bus
 from contracts.gateway import REQUEST_SETTLED
+from devstack.prepared import prepare_folder
 from devstack.provider import Provider, ToolCall, scripts
 from devstack.pytest_plugin import short_folder
 from devstack.stack import Stack
@@ -27,7 +28,9 @@ async def provider() -> AsyncIterator[Provider]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def guarded(provider: Provider) -> AsyncIterator[Stack]:
     with short_folder() as folder:
-        async with Stack(folder, profiles=profiles({"played": provider}), nats_nodes=3, guards_nats=True) as stack:
+        async with Stack(
+            prepare_folder(folder), profiles=profiles({"played": provider}), nats_nodes=3, guards_nats=True
+        ) as stack:
             yield stack
             refused = [line for line in stack.log_text().splitlines() if "permissions violation" in line.lower()]
             assert refused == []

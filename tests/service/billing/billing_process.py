@@ -91,7 +91,7 @@ class Billing:
         async def enough() -> bool:
             return len(await self.rows(query)) >= count
 
-        assert await until(enough, within_seconds=10)
+        assert await until(enough, within_seconds=30)
 
     @asynccontextmanager
     async def bus(self) -> AsyncIterator[Bus]:

@@ -197,7 +197,7 @@ async def test_running_replicas_close_by_themselves_and_each_day_once(billing: B
             _, metrics = await http_get(f"{process.health_url}/metrics")
             return has(metrics, 0)
 
-        assert await until(none_waits, within_seconds=5)
+        assert await until(none_waits, within_seconds=30)
     assert len(await store.closes.all()) == 20
 
 
@@ -220,7 +220,7 @@ async def test_without_a_key_the_service_runs_closes_nothing_and_says_how_many_d
             _, metrics = await http_get(f"{process.health_url}/metrics")
             return has(metrics, 3)
 
-        assert await until(says_so, within_seconds=5)
+        assert await until(says_so, within_seconds=30)
         assert '"code": "key_refused"' in process.child.last_words(lines=40)
     code, _, err = await keyless.command("close")
     assert code == 2

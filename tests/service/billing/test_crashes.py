@@ -39,7 +39,7 @@ async def all_acknowledged(nats_url: str) -> bool:
     async def none_left() -> bool:
         return await unacknowledged(nats_url) == 0
 
-    return await until(none_left, within_seconds=10)
+    return await until(none_left, within_seconds=30)
 
 
 async def test_killed_between_commit_and_acknowledgement_it_still_writes_one_line_each(
@@ -81,7 +81,7 @@ async def test_a_replica_that_is_paused_in_its_transaction_does_not_hold_up_the_
             assert await billing.wait_for_lines(1)
             await blocker.execute("LOCK TABLE billing.ledger IN SHARE MODE")
             await settle(bus, *settlements[1:])
-            assert await until(is_inside, within_seconds=10)
+            assert await until(is_inside, within_seconds=30)
             paused.child.tell(signal.SIGSTOP)
         async with billing.running():
             lines = await billing.wait_for_lines(401, within_seconds=30)
@@ -103,7 +103,7 @@ async def test_killed_between_commit_and_publish_it_tells_the_change_once_after_
         async def is_open() -> bool:
             return bool(await billing.rows(TOLD))
 
-        assert await until(is_open, within_seconds=10)
+        assert await until(is_open, within_seconds=30)
         await nats_server.child.halt()
         code, out, _ = await billing.command("set-plan", str(account_id), "pro", "--json")
         assert (code, json.loads(out)["published"]) == (0, False)
@@ -116,7 +116,7 @@ async def test_killed_between_commit_and_publish_it_tells_the_change_once_after_
         async def is_told() -> bool:
             return not await billing.rows(UNTOLD)
 
-        assert await until(is_told, within_seconds=10)
+        assert await until(is_told, within_seconds=30)
         await asyncio.sleep(1.2)  # one more look into the outbox
     told = [json.loads(event) for event in await stored(nats_url, "SUBSCRIPTIONS")]
     assert [event["id"] for event in told] == [f"{account_id}:1", f"{account_id}:2"]
@@ -136,7 +136,7 @@ async def test_killed_between_publish_and_mark_it_does_not_tell_the_change_twice
         async def is_marked() -> bool:
             return bool(await billing.rows(TOLD))
 
-        assert await until(is_marked, within_seconds=10)
+        assert await until(is_marked, within_seconds=30)
         # A constraint that is checked for the mark alone lets the event go out and holds the mark up.
         async with await psycopg.AsyncConnection.connect(billing.database.admin_url, autocommit=True) as admin:
             await admin.execute(
@@ -148,7 +148,7 @@ async def test_killed_between_publish_and_mark_it_does_not_tell_the_change_twice
                 "FOR EACH ROW EXECUTE FUNCTION billing.dawdle()"
             )
             command = asyncio.create_task(billing.command("set-plan", str(account_id), "max"))
-            assert await until(events, within_seconds=10)
+            assert await until(events, within_seconds=30)
             await process.kill()
             assert (await command)[0] == 0
             await admin.execute(
@@ -163,7 +163,7 @@ async def test_killed_between_publish_and_mark_it_does_not_tell_the_change_twice
             async def all_marked() -> bool:
                 return not await billing.rows(UNTOLD)
 
-            assert await until(all_marked, within_seconds=10)
+            assert await until(all_marked, within_seconds=30)
     assert len(await stored(nats_url, "SUBSCRIPTIONS")) == 2
 
 

@@ -44,7 +44,7 @@ async def an_account(billing: Billing) -> str:
             await billing.rows("SELECT 1 AS one FROM billing.subscription_changes WHERE published_at IS NOT NULL")
         )
 
-    assert await until(is_open, within_seconds=10)
+    assert await until(is_open, within_seconds=30)
     return str(account)
 
 
@@ -97,7 +97,7 @@ async def test_a_plan_that_is_due_holds_and_a_change_for_now_replaces_one_for_la
         async def is_pro() -> bool:
             return await standing(plans) == ("pro", ["max"])
 
-        assert await until(is_pro, within_seconds=10)
+        assert await until(is_pro, within_seconds=30)
         await plans.change_plan(account, "plus", actor="test")
         after = await standing(plans)
     finally:

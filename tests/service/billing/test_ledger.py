@@ -161,7 +161,7 @@ async def test_duplicates_on_the_stream_make_one_line_per_request(store: Store, 
             async def all_kept() -> bool:
                 return len(await billing.rows("SELECT 1 AS one FROM billing.settlement_conflicts")) == 30
 
-            assert await until(all_kept, within_seconds=10)
+            assert await until(all_kept, within_seconds=30)
     assert len(await stored(billing.nats_url, "REQUESTS")) == 60
     assert [line["request_id"] for line in lines] == [settled.request_id for settled in settlements]
 

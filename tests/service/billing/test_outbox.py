@@ -40,7 +40,7 @@ class Told:
         async def is_so() -> bool:
             return (await usage(self.bus, account_id)).plan == plan
 
-        return await until(is_so, within_seconds=10, every_seconds=0.005)
+        return await until(is_so, within_seconds=30, every_seconds=0.005)
 
 
 @pytest_asyncio.fixture

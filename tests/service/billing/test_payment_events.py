@@ -16,7 +16,8 @@ import stripe
 from billing.domain.subscriptions import Subscription
 from billing.domain.upgrades import PaymentPage, Wish
 from billing.handlers import take_payment_notice
-from billing.payments import PaymentPort, StaffApproves, StripeCheckout, StripeSettings
+from billing.payments import PaymentPort, StaffApproves
+from billing.payments.stripe_checkout import StripeCheckout, StripeSettings
 from billing.store import Store
 from chassis.database import create_engine
 from chassis.watched import Watched

@@ -52,7 +52,7 @@ class Shop:
         async def is_there() -> bool:
             return len(await fitting()) >= count
 
-        assert await until(is_there, within_seconds=10), await self.events()
+        assert await until(is_there, within_seconds=30), await self.events()
         return await fitting()
 
     async def bought(self, customer: Customer, plan: str) -> tuple[Upgrade, str]:
@@ -220,7 +220,7 @@ async def test_who_buys_a_larger_plan_does_not_pay_for_both(shop: Shop) -> None:
     async def is_ended() -> bool:
         return await shop.status(first) == "canceled"
 
-    assert await until(is_ended, within_seconds=10)
+    assert await until(is_ended, within_seconds=30)
     await shop.wait_for_event("customer.subscription.deleted", effect="none")
     assert (await customer.standing()).plan == "pro"
     await shop.stripe.end(second)
@@ -239,7 +239,7 @@ async def test_a_notice_is_told_again_until_the_earlier_subscription_is_ended(sh
     async def is_told_again() -> bool:
         return 503 in [each["status"] for each in await shop.stripe.deliveries()]
 
-    assert await until(is_told_again, within_seconds=10)
+    assert await until(is_told_again, within_seconds=30)
     await shop.stripe.fail(count=0)
 
     async def is_ended() -> bool:

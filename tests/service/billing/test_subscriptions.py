@@ -35,7 +35,7 @@ async def told(billing: Billing, count: int) -> list[tuple[str, int, str]]:
     async def enough() -> bool:
         return len(await stored(billing.nats_url, "SUBSCRIPTIONS")) >= count
 
-    assert await until(enough, within_seconds=10)
+    assert await until(enough, within_seconds=30)
     events = [unwrap(SUBSCRIPTION_CHANGED, raw) for raw in await stored(billing.nats_url, "SUBSCRIPTIONS")]
     assert [envelope.id for envelope, _ in events] == [f"{change.account_id}:{change.revision}" for _, change in events]
     return [(str(change.account_id), change.revision, change.plan) for _, change in events]

@@ -73,7 +73,7 @@ class Customer:
         async def is_so() -> bool:
             return fits(await self.standing())
 
-        assert await until(is_so, within_seconds=10, every_seconds=0.05), await self.standing()
+        assert await until(is_so, within_seconds=30, every_seconds=0.05), await self.standing()
         return await self.standing()
 
     async def wait_for_plan(self, plan: str) -> SubscriptionStanding:
@@ -87,5 +87,5 @@ async def a_customer(bus: Bus, *, plan: str | None = None) -> Customer:
     async def is_known() -> bool:
         return isinstance(await customer.read(), SubscriptionStanding)
 
-    assert await until(is_known, within_seconds=10)
+    assert await until(is_known, within_seconds=30)
     return customer

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from chassis.bus import Bus, Delivery, TryLater, connect
+from chassis.bus.connection import DRAIN_SECONDS
+from chassis.bus.pull import LOOK_SECONDS
 from contracts.billing import SUBSCRIPTION_CHANGED, SubscriptionChanged
 from contracts.streams import DEAD_LETTERS, dead_letter_subject
 from devstack.nats import RunningNats
@@ -65,7 +67,7 @@ async def test_what_arrives_while_a_batch_is_written_is_the_next_batch(bus: Bus)
     assert len(ledger.batches) < 300
 
 
-async def test_a_lone_event_is_handled_within_fifty_milliseconds(bus: Bus) -> None:
+async def test_a_lone_event_is_handled_before_anybody_looks_for_it(bus: Bus) -> None:
     ledger = Ledger()
     waits: list[float] = []
     async with ledger.consuming(bus):
@@ -75,7 +77,7 @@ async def test_a_lone_event_is_handled_within_fifty_milliseconds(bus: Bus) -> No
             began = time.perf_counter()
             await until(lambda wanted=revision: wanted in ledger.written)  # type: ignore[misc]
             waits.append(time.perf_counter() - began)
-    assert sorted(waits)[2] < 0.05
+    assert sorted(waits)[2] < LOOK_SECONDS / 2
 
 
 async def test_a_lone_event_is_handled_at_once_after_a_quiet_time_longer_than_a_request(bus: Bus) -> None:
@@ -83,7 +85,7 @@ async def test_a_lone_event_is_handled_at_once_after_a_quiet_time_longer_than_a_
     async with ledger.consuming(bus):
         await asyncio.sleep(6)
         await tell_change(bus, 1)
-        await until(lambda: 1 in ledger.written, within_seconds=0.2)
+        await until(lambda: 1 in ledger.written, within_seconds=3)
 
 
 async def test_a_store_that_is_away_keeps_the_batch_and_counts_no_delivery(bus: Bus) -> None:
@@ -114,7 +116,7 @@ async def test_a_poison_message_goes_to_dead_letters_and_the_others_are_written(
     for revision in (1, 2, 3, 4):
         await tell_change(bus, revision)
     async with ledger.consuming(bus):
-        await until(lambda: ledger.written == {1, 3, 4}, within_seconds=1)
+        await until(lambda: ledger.written == {1, 3, 4})
         ((body, headers),) = await dead_letters(bus, at_least=1)
         await settled(bus)
     assert json.loads(body)["data"]["revision"] == 2
@@ -130,7 +132,7 @@ async def test_an_unreadable_message_goes_to_dead_letters_at_once_as_it_came(bus
     async with ledger.consuming(bus):
         await bus.client.jetstream().publish(SUBSCRIPTION_CHANGED.subject, raw)
         await tell_change(bus, 7)
-        await until(lambda: ledger.written == {7}, within_seconds=2)
+        await until(lambda: ledger.written == {7})
         ((body, headers),) = await dead_letters(bus, at_least=1)
         await settled(bus)
     assert body == raw
@@ -186,7 +188,7 @@ async def test_a_consumer_stops_promptly_while_the_store_is_away_and_keeps_its_b
     async with away.consuming(bus):
         await until(lambda: len(away.attempts) >= 5)  # by now it pauses for seconds between tries
         began = time.perf_counter()
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < DRAIN_SECONDS / 2
     back = Ledger()
     async with back.consuming(bus):
         await until(lambda: back.written == {1}, within_seconds=DURABLE.ack_wait_seconds)
@@ -226,7 +228,14 @@ async def test_replicas_share_a_durable_and_write_everything_once(bus: Bus, url:
     assert sum(len(batch) for batch in one.batches + two.batches) == 200
 
 
-async def test_a_consumer_resumes_within_a_second_after_nats_is_back(bus: Bus, nats_server: RunningNats) -> None:
+@pytest.fixture
+def long_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pull request that was lost would be missed for a minute."""
+    monkeypatch.setattr("chassis.bus.pull.EXPIRES_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("long_requests")
+async def test_a_consumer_resumes_at_once_after_nats_is_back(bus: Bus, nats_server: RunningNats) -> None:
     ledger = Ledger()
     async with ledger.consuming(bus):
         await tell_change(bus, 1)
@@ -236,10 +245,11 @@ async def test_a_consumer_resumes_within_a_second_after_nats_is_back(bus: Bus, n
         await nats_server.child.start()
         await until(lambda: bus.is_connected)
         await tell_change(bus, 2)
-        await until(lambda: ledger.written == {1, 2}, within_seconds=1)
+        await until(lambda: ledger.written == {1, 2}, within_seconds=20)
 
 
-async def test_a_consumer_resumes_within_a_second_after_nats_was_killed(bus: Bus, nats_server: RunningNats) -> None:
+@pytest.mark.usefixtures("long_requests")
+async def test_a_consumer_resumes_at_once_after_nats_was_killed(bus: Bus, nats_server: RunningNats) -> None:
     ledger = Ledger()
     async with ledger.consuming(bus):
         await tell_change(bus, 1)
@@ -248,15 +258,16 @@ async def test_a_consumer_resumes_within_a_second_after_nats_was_killed(bus: Bus
         await until(lambda: not bus.is_connected)
         await until(lambda: bus.is_connected)
         await tell_change(bus, 2)
-        await until(lambda: ledger.written == {1, 2}, within_seconds=1)
+        await until(lambda: ledger.written == {1, 2}, within_seconds=20)
 
 
+@pytest.mark.usefixtures("long_requests")
 async def test_a_consumer_stops_promptly_while_nats_is_away(bus: Bus, nats_server: RunningNats) -> None:
     async with Ledger().consuming(bus):
         await nats_server.child.halt()
         await asyncio.sleep(0.2)
         began = time.perf_counter()
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < DRAIN_SECONDS / 2
 
 
 async def test_a_missing_durable_is_asked_for_now_and_then_not_in_a_storm(
@@ -271,4 +282,4 @@ async def test_a_missing_durable_is_asked_for_now_and_then_not_in_a_storm(
         assert "pull request refused" in caplog.text
         await make_durable(bus.client.connected_url.geturl() if bus.client.connected_url else "")
         await tell_change(bus, 1)
-        await until(lambda: ledger.written == {1}, within_seconds=3)
+        await until(lambda: ledger.written == {1})

@@ -25,7 +25,7 @@ async def test_every_listener_hears_every_signal(bus: Bus, nats_server: RunningN
         await hear(other, TOKEN_REVOKED, lambda said: heard.append(("two", said.token_id)))
         token = uuid4()
         await tell(other, TOKEN_REVOKED, TokenRevoked(token_id=token))
-        await until(lambda: len(heard) == 2, within_seconds=2)
+        await until(lambda: len(heard) == 2, within_seconds=20)
     assert sorted(heard) == [("one", token), ("two", token)]
 
 
@@ -36,7 +36,7 @@ async def test_an_unreadable_signal_is_ignored_and_the_next_one_heard(
     await hear(bus, TOKEN_REVOKED, heard.append)
     await bus.client.publish(TOKEN_REVOKED.subject, b"canary")
     await tell(bus, TOKEN_REVOKED, TokenRevoked(token_id=uuid4()))
-    await until(lambda: len(heard) == 1, within_seconds=2)
+    await until(lambda: len(heard) == 1, within_seconds=20)
     assert "unreadable signal" in caplog.text
     assert "canary" not in caplog.text
 
@@ -52,11 +52,11 @@ async def test_a_listener_that_breaks_hears_the_next_signal_all_the_same(bus: Bu
     await hear(bus, TOKEN_REVOKED, break_once)
     for _ in range(2):
         await tell(bus, TOKEN_REVOKED, TokenRevoked(token_id=uuid4()))
-    await until(lambda: len(heard) == 2, within_seconds=2)
+    await until(lambda: len(heard) == 2, within_seconds=20)
 
 
 async def test_a_signal_without_a_connection_neither_waits_nor_raises(bus: Bus, nats_server: RunningNats) -> None:
     await nats_server.child.halt()
-    await until(lambda: not bus.is_connected, within_seconds=5)
+    await until(lambda: not bus.is_connected, within_seconds=20)
     async with asyncio.timeout(0.2):
         await tell(bus, TOKEN_REVOKED, TokenRevoked(token_id=uuid4()))

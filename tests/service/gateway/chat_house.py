@@ -39,7 +39,10 @@ from router import app as router_app
 from router.settings import Settings as RouterSettings
 
 SIGNING_KEY = "a-signing-key-that-is-long-enough-for-a-test"
-PATIENT_GATEWAY = {"reserve_timeout_seconds": 10.0, "choose_timeout_seconds": 10.0, "settle_timeout_seconds": 10.0}
+PATIENT_GATEWAY = {
+    f"{asked}_timeout_seconds": 10.0
+    for asked in ("token_lookup", "reserve", "choose", "settle", "usage", "receipt", "responses", "idempotency")
+}
 PATIENT_QUOTA = {"reserve_deadline_seconds": 4.5}
 QUESTION: dict[str, Any] = {"model": "smart-route", "messages": [{"role": "user", "content": "Hello?"}]}
 
@@ -98,7 +101,7 @@ class House:
         async with self.post(body, token=token, key=key, **fields) as response:
             return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
 
-    async def settlements(self, count: int, *, within_seconds: float = 5.0) -> list[RequestSettled]:
+    async def settlements(self, count: int, *, within_seconds: float = 20.0) -> list[RequestSettled]:
         """All settlements in the stream, once there are at least `count`; and a moment later there are no more."""
         client = await nats.connect(self.nats_url)
         try:
@@ -125,7 +128,7 @@ class House:
     async def usage(self) -> Usage:
         """What quota says of the account."""
         async with bus.connect(self.nats_url, name="test", instance="test") as connection:
-            reply = await bus.ask(connection, READ_USAGE, ReadUsage(account_id=self.account_id), timeout_seconds=2)
+            reply = await bus.ask(connection, READ_USAGE, ReadUsage(account_id=self.account_id), timeout_seconds=10)
         assert isinstance(reply, Usage)
         return reply
 
@@ -133,12 +136,12 @@ class House:
         """Subscribe the account, and wait until quota knows."""
         changed = SubscriptionChanged(account_id=self.account_id, plan=plan, revision=1, effective_at=datetime.now(UTC))
         async with bus.connect(self.nats_url, name="test", instance="test") as connection:
-            await bus.publish(connection, SUBSCRIPTION_CHANGED, changed, event_id="plan", timeout_seconds=5)
+            await bus.publish(connection, SUBSCRIPTION_CHANGED, changed, event_id="plan", timeout_seconds=10)
 
         async def knows() -> bool:
             return (await self.usage()).plan == plan
 
-        assert await until(knows, within_seconds=10)
+        assert await until(knows, within_seconds=30)
 
     async def cost(self) -> int:
         """The prompts that the account has used, once quota has folded all settlements; over all days, for a test may

@@ -47,7 +47,7 @@ async def test_a_turn_stays_where_it_began_although_a_better_target_is_back(
             assert (await home.ask(messages=with_result(opener), tools=TOOLS)).status == 200
             return len(second.exchanges) == before + 1
 
-        assert await until(stays, within_seconds=5)
+        assert await until(stays, within_seconds=30)
         elsewhere = len(first.exchanges)
         assert (await home.ask()).status == 200
         assert len(first.exchanges) == elsewhere + 1, "a new turn goes to the best target"
@@ -68,7 +68,7 @@ async def test_a_session_comes_back_to_its_target_and_is_told_to_no_provider(
             assert (await home.ask(prompt_cache_key=key)).status == 200
             return len(second.exchanges) == before + 1
 
-        assert await until(stays, within_seconds=5)
+        assert await until(stays, within_seconds=30)
         elsewhere = len(first.exchanges)
         await home.ask(prompt_cache_key="another one")
         assert len(first.exchanges) == elsewhere + 1
@@ -93,7 +93,7 @@ async def test_in_the_middle_of_its_tool_calls_a_turn_is_answered_by_the_same_mo
             """The target was set aside for a moment."""
             return (await home.ask(messages=with_result(opener), tools=TOOLS)).status == 200
 
-        assert await until(goes_on, within_seconds=10)
+        assert await until(goes_on, within_seconds=30)
         assert len(first.exchanges) == 1
         assert await home.cost() == 1
 

@@ -72,7 +72,7 @@ async def test_a_candidate_that_fails_before_content_is_replaced_and_reported(
             async def has_heard() -> bool:
                 return len(heard) == 2
 
-            assert await until(has_heard, within_seconds=5)
+            assert await until(has_heard, within_seconds=30)
     text = answer.text if is_stream else answer.json["choices"][0]["message"]["content"]
     assert (answer.status, text) == (200, "From b.")
     assert (settled.outcome, settled.target, settled.attempts) == (Outcome.COMPLETED, "b", 2)
@@ -166,11 +166,11 @@ async def test_a_client_that_takes_nothing_for_too_long_is_let_go(
     ):
         reader, writer = await _raw_request(home.base_url, home.token, {"stream": True})
         began = time.perf_counter()
-        settled = await home.settlements(1, within_seconds=20)
+        settled = await home.settlements(1, within_seconds=60)
         took = time.perf_counter() - began
         writer.close()
         del reader
-    assert took < 15
+    assert took < 60, "as the settings say, and not the two minutes that are usual"
     assert settled[0].outcome is Outcome.CLIENT_GONE_LATE
 
 

@@ -131,7 +131,7 @@ async def test_a_full_stream_of_settlements_stops_admission_until_it_takes_them_
         await home.cap_requests(1024**2)
         (settled,) = await home.settlements(1)
         assert str(settled.request_id) == answered.headers["x-request-id"]
-        assert await until(home.answers, within_seconds=5)
+        assert await until(home.answers, within_seconds=30)
 
 
 async def test_the_first_try_that_a_stream_refuses_stops_admission_and_the_one_it_takes_opens_it(

@@ -110,7 +110,7 @@ async def test_a_revocation_without_quota_says_that_it_is_not_in_force_and_comes
         assert isinstance(before, Granted)
         async with gateway.running() as process, process.client(token) as client:
             assert (await client.get("/v1/models")).status_code == 401
-            assert await until(lambda: _is_blocked(bus, reserve), within_seconds=10)
+            assert await until(lambda: _is_blocked(bus, reserve), within_seconds=30)
 
 
 async def _is_blocked(bus: Bus, reserve: Reserve) -> bool:

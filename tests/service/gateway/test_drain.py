@@ -32,8 +32,8 @@ async def test_a_stop_under_a_hundred_streams_lets_them_end_or_tells_them_and_se
         provider.enqueue(*[scripts.chunks(1000, interval_seconds=0.2)] * 50)
         streams = await begun_streams(home, 100)
         gateway.child.tell(signal.SIGTERM)
-        assert await until(lambda: _is_unready(gateway.health), within_seconds=2)
-        assert await until(lambda: _is_closed(gateway.origin), within_seconds=2)
+        assert await until(lambda: _is_unready(gateway.health), within_seconds=4)
+        assert await until(lambda: _is_closed(gateway.origin), within_seconds=4)
         answers = await asyncio.gather(*streams)
         assert await gateway.child.ended() == 0
         settled = await home.settlements(100)

@@ -339,7 +339,7 @@ async def test_a_key_that_was_claimed_too_late_is_given_back(
         async def is_free() -> bool:
             return await claims_in(home) == []
 
-        assert await until(is_free, within_seconds=5)
+        assert await until(is_free, within_seconds=30)
         assert (await home.ask(key=KEY)).status == 200
         await home.settlements(1)
 

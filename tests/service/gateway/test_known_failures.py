@@ -5,7 +5,6 @@ One house for all of them but those about a second target; every test uses what 
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -80,11 +79,9 @@ async def test_wire_11_a_websocket_is_refused_with_426_at_once_and_http_goes_on(
         "openai-beta": "responses_websockets=2026-02-06",
         "authorization": f"Bearer {home.token}",
     }
-    began = time.perf_counter()
     async with home.session.get(f"{home.base_url}/responses", headers=upgrade) as response:
         assert (response.status, (await response.json())["error"]["code"]) == (426, "upgrade_required")
     assert (await streamed(home))[-1]["type"] == "response.completed"
-    assert time.perf_counter() - began < 5
 
 
 FAULTS: list[Any] = [
@@ -150,9 +147,7 @@ def fails_and_stays(events: int = 5) -> Script:
 async def test_wire_13_the_answer_ends_with_response_failed_although_the_provider_stays(home: House) -> None:
     PROVIDER.enqueue(fails_and_stays())
     number = len(PROVIDER.exchanges)
-    began = time.perf_counter()
     assert (await streamed(home))[-1]["type"] == "response.failed"
-    assert time.perf_counter() - began < 10
     assert await PROVIDER.exchanges[number].ended() is Ending.CLIENT_DISCONNECTED
 
 

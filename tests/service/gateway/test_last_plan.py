@@ -104,7 +104,7 @@ async def test_a_late_answer_of_the_router_is_the_next_last_plan(
         async def is_refreshed() -> bool:
             return said(await home.ask()) == "From b."
 
-        assert await until(is_refreshed, within_seconds=5)
+        assert await until(is_refreshed, within_seconds=30)
 
 
 async def test_a_turn_goes_on_with_the_target_that_made_its_calls_or_not_at_all(

@@ -190,7 +190,7 @@ async def test_a_reservation_whose_answer_never_came_is_given_up_at_once_and_onc
         assert not renewals, "nobody had received it: there is nothing to give up"
         await bus.serve(connection, RESERVE, too_late, queue="test")
         answer = await home.ask()
-        assert await until(is_told_twice, within_seconds=5)
+        assert await until(is_told_twice, within_seconds=30)
         await asyncio.sleep(0.5)
     assert answer.status == 503
     told = [lease for each in renewals for lease in each.abandoned]
@@ -227,7 +227,7 @@ async def test_a_refusal_to_the_second_ask_gives_up_what_the_first_may_still_hol
         await bus.serve(connection, RENEW, renew, queue="test")
         await bus.serve(connection, RESERVE, slow_at_first, queue="test")
         refused = await home.ask()
-        assert await until(is_told, within_seconds=5)
+        assert await until(is_told, within_seconds=30)
         again = await home.ask()
     assert (refused.status, again.status) == (429, 429)
     told = {lease.request_id for each in renewals for lease in each.abandoned}
@@ -257,20 +257,20 @@ async def test_all_that_is_open_is_renewed_every_third_of_the_lease_in_portions(
 
     def answer(renew: Renew) -> Renewed:
         asked.append(renew)
-        return Renewed(lease_seconds=0.9)
+        return Renewed(lease_seconds=3.0)
 
     held = [Lease(account_id=uuid4(), request_id=uuid4()) for _ in range(2 * PORTION + 500)]
     async with _leases(nats_url, answer) as (leases, _):
         began = asyncio.get_running_loop().time()
         for lease in held:
-            leases.hold(lease, seconds=0.9)
+            leases.hold(lease, seconds=3.0)
 
         async def has_rounds() -> bool:
             return len(asked) >= 6
 
-        assert await until(has_rounds, within_seconds=5)
+        assert await until(has_rounds, within_seconds=20)
         took = asyncio.get_running_loop().time() - began
-    assert 0.55 < took < 2.0, "two rounds are due after 0.3 s and 0.6 s"
+    assert 1.9 < took < 5.5, "two rounds are due after one second and two; two leases are six"
     for portions in (asked[:3], asked[3:6]):
         assert sorted(len(each.open) for each in portions) == [500, PORTION, PORTION]
         assert {lease.request_id for each in portions for lease in each.open} == {lease.request_id for lease in held}
@@ -283,23 +283,23 @@ async def test_what_was_not_renewed_is_tried_again_soon_and_what_has_ended_is_no
 
     def answer(renew: Renew) -> Renewed | Failure:
         asked.append((loop.time(), renew))
-        return Failure(code="unavailable", message="") if len(asked) == 1 else Renewed(lease_seconds=3.0)
+        return Failure(code="unavailable", message="") if len(asked) == 1 else Renewed(lease_seconds=9.0)
 
     stays, ends = (Lease(account_id=uuid4(), request_id=uuid4()) for _ in range(2))
     async with _leases(nats_url, answer) as (leases, _):
-        leases.hold(stays, seconds=3.0)
-        leases.hold(ends, seconds=3.0)
+        leases.hold(stays, seconds=9.0)
+        leases.hold(ends, seconds=9.0)
 
         async def has_asked(times: int) -> bool:
             return len(asked) >= times
 
-        assert await until(lambda: has_asked(1), within_seconds=5)
+        assert await until(lambda: has_asked(1), within_seconds=30)
         leases.release(ends.request_id)
-        assert await until(lambda: has_asked(2), within_seconds=5)
+        assert await until(lambda: has_asked(2), within_seconds=30)
     (first_at, first), (second_at, second) = asked
     assert set(first.open) == {stays, ends}
     assert second.open == (stays,)
-    assert second_at - first_at < 0.6, "not only after another third of the lease"
+    assert second_at - first_at < 2.5, "not only after another third of the lease"
 
 
 async def test_what_quota_has_settled_already_is_not_renewed_again(
@@ -319,7 +319,7 @@ async def test_what_quota_has_settled_already_is_not_renewed_again(
         async def has_rounds() -> bool:
             return len(asked) >= 3
 
-        assert await until(has_rounds, within_seconds=5)
+        assert await until(has_rounds, within_seconds=30)
     assert set(asked[0].open) == {gone, stays}
     assert all(each.open == (stays,) for each in asked[1:])
     assert caplog.messages.count("request was settled while it was open") == 1

@@ -71,7 +71,7 @@ async def test_the_free_plan_is_there_within_a_moment(house: PortalHouse) -> Non
         async def has_plan() -> bool:
             return "Free, Smart-Route Mini" in (await browser.get("/account")).text
 
-        assert await until(has_plan, within_seconds=5)
+        assert await until(has_plan, within_seconds=30)
 
 
 async def test_an_e_mail_is_the_same_in_capitals_and_with_spaces(house: PortalHouse) -> None:

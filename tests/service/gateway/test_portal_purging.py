@@ -84,7 +84,7 @@ async def test_what_is_over_is_removed_and_what_is_not_stays(fresh_database: Fre
         return await _counts(database) == (1, 1, 1)
 
     async with _purging(database), _purging(database):
-        assert await until(is_purged, within_seconds=10)
+        assert await until(is_purged, within_seconds=30)
     assert await _counts(database) == (1, 1, 1)
 
 

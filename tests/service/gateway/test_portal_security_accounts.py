@@ -118,7 +118,7 @@ async def test_what_is_adas_is_there_for_ada(scene: Scene) -> None:
     async def is_there() -> bool:
         return (await scene.ada.get(f"/overview/requests/{scene.request_id}")).status_code == 200
 
-    assert await until(is_there, within_seconds=10)
+    assert await until(is_there, within_seconds=30)
     assert (await scene.ada.get(f"/tokens/{scene.token.token_id}")).status_code == 200
     assert TOKEN_NAME in (await scene.ada.get("/tokens")).text
 

@@ -77,7 +77,7 @@ async def test_with_the_target_gone_a_conversation_goes_on_without_its_thoughts_
                 await say(home, WORDS)
                 return len(second.exchanges) > 0
 
-            assert await until(is_changed, within_seconds=10)
+            assert await until(is_changed, within_seconds=30)
             before = len(second.exchanges)
             assert (await say(home, *thought, WORDS))[0] == 200
             assert b"opaque to all" not in second.exchanges[before].request.body

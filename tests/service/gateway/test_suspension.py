@@ -81,7 +81,7 @@ async def test_a_suspension_without_quota_says_that_it_is_not_in_force_and_comes
             async def is_suspended() -> bool:
                 return await admission(bus, account_id) == "account_suspended"
 
-            assert await until(is_suspended, within_seconds=10)
+            assert await until(is_suspended, within_seconds=30)
         assert "NOT in force" not in (await gateway.command("list-accounts")).out
 
 

@@ -50,12 +50,12 @@ async def test_a_token_without_the_scope_may_not_read_usage(fresh_database: Fres
 
 
 async def test_without_quota_the_answer_is_a_503_at_once(fresh_database: FreshDatabase, nats_url: str) -> None:
-    gateway = Gateway(await fresh_database("gateway"), nats_url)
+    gateway = Gateway(await fresh_database("gateway"), nats_url, {"GATEWAY_USAGE_TIMEOUT_SECONDS": "30"})
     token = await gateway.token()
     async with gateway.running() as process, process.client(token) as client:
         await client.get("/v1/models")
         began = time.monotonic()
         response = await client.get("/v1/usage")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 15
     assert (response.status_code, response.json()["error"]["code"]) == (503, "service_unavailable")
     assert int(response.headers["retry-after"]) >= 1

@@ -61,4 +61,4 @@ async def is_told(database: Database) -> None:
     async def have_ended() -> bool:
         return await rows(database, CONNECTED) == [(0,)]
 
-    assert await until(have_ended, within_seconds=10)
+    assert await until(have_ended, within_seconds=30)

@@ -101,7 +101,7 @@ async def test_what_was_over_before_nats_was_away_is_not_told_when_it_is_back_be
             await nats_server.child.halt()
             await asyncio.sleep(1.5)
             await nats_server.child.start()
-            assert await until(bus_is_back(bus), within_seconds=10)
+            assert await until(bus_is_back(bus), within_seconds=30)
             await asyncio.sleep(0.7)
             sequence = await settle(bus, question)
             await becomes(database, OUTCOMES, [("completed", True)], within=20)

@@ -58,13 +58,13 @@ async def test_asks_that_wait_behind_a_block_are_refused_although_they_began_bef
         await asyncio.gather(*(lane.submit(an_ask(account_id, token_id=token_id)) for lane in lanes))
         async with held_up(database, "blocked_tokens", "INSERT") as gate:
             blocking = asyncio.create_task(accounts.block_token(token_id, account_id=account_id, default_plan="free"))
-            assert await until(lambda: _is(waiting(database, "advisory"), 1), within_seconds=10)
+            assert await until(lambda: _is(waiting(database, "advisory"), 1), within_seconds=30)
             asked = [
                 asyncio.create_task(lane.submit(an_ask(account_id, token_id=token)))
                 for lane in lanes
                 for token in (token_id, other_id)
             ]
-            assert await until(lambda: _is(_waiting_for_rows(database), 3), within_seconds=10)
+            assert await until(lambda: _is(_waiting_for_rows(database), 3), within_seconds=30)
             await gate.execute(f"SELECT pg_advisory_unlock({GATE})".encode())
             await blocking
             assert outcomes(await asyncio.gather(*asked)) == ["token_blocked", "held"] * 3
@@ -78,9 +78,9 @@ async def test_asks_that_wait_behind_a_suspension_are_refused(database: Database
             suspending = asyncio.create_task(
                 accounts.suspend(account_id, is_suspended=True, revision=1, default_plan="free")
             )
-            assert await until(lambda: _is(waiting(database, "advisory"), 1), within_seconds=10)
+            assert await until(lambda: _is(waiting(database, "advisory"), 1), within_seconds=30)
             asked = [asyncio.create_task(lane.submit(an_ask(account_id))) for lane in lanes]
-            assert await until(lambda: _is(_waiting_for_rows(database), 3), within_seconds=10)
+            assert await until(lambda: _is(_waiting_for_rows(database), 3), within_seconds=30)
             await gate.execute(f"SELECT pg_advisory_unlock({GATE})".encode())
             assert await suspending == (True, 1)
             assert outcomes(await asyncio.gather(*asked)) == ["account_suspended"] * 3

@@ -104,7 +104,7 @@ async def test_an_event_is_handled_and_acknowledged_in_the_trace_of_its_sender(
 
     async with quota_here(database, nats_url):
         await publish(bus, SUBSCRIPTION_CHANGED, change, event_id="one", timeout_seconds=5)
-        assert await until(is_acknowledged, within_seconds=10)
+        assert await until(is_acknowledged, within_seconds=30)
     subject = SUBSCRIPTION_CHANGED.subject
     assert tree(spans) == [
         ("CLIENT", "INSERT quota.plan_changes", f"process {subject}"),

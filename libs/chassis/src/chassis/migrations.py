@@ -1,7 +1,8 @@
 """Migrations: each service carries its own, in its package, for its own schema and its own version table.
 
 Run by the schema's owner role (`python -m <service> migrate`). They grant the runtime role, which has the service's
-name, exactly what it needs. Services refuse readiness below the schema they need and tolerate a newer one.
+name, exactly what it needs. Services refuse readiness below the schema they need and tolerate a newer one
+(`chassis.schema`).
 """
 
 from importlib import import_module
@@ -10,9 +11,7 @@ from pathlib import Path
 import alembic.command
 from alembic import context
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, pool, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.database import sqlalchemy_url
 
@@ -67,12 +66,3 @@ def run_environment(metadata: MetaData) -> None:
                 connection.execute(text(f'GRANT SELECT ON "{schema}".alembic_version TO "{schema}"'))
         connection.commit()
     engine.dispose()
-
-
-async def is_current(engine: AsyncEngine, service: str) -> bool:
-    """Whether the schema is at the revision this release needs, or at a newer one that it does not know."""
-    script = ScriptDirectory.from_config(_config(service))
-    async with engine.connect() as connection:
-        found = (await connection.execute(text(f'SELECT version_num FROM "{service}".alembic_version'))).scalars().all()
-    known = {revision.revision for revision in script.walk_revisions()}
-    return bool(found) and all(revision == script.get_current_head() or revision not in known for revision in found)

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from devstack.errors import BadSetting
+from devstack.folders import Keepsakes
 
 SERVICES_WITH_TABLES = ("gateway", "quota", "billing")
 DATABASE = "smartroute"
@@ -43,6 +44,11 @@ class Database:
 def roles() -> list[str]:
     """Every role of the product."""
     return [role for service in SERVICES_WITH_TABLES for role in (service, f"{service}_owner")]
+
+
+def passwords(kept: Keepsakes) -> dict[str, str]:
+    """Every role's, the same at every start."""
+    return {role: kept.secret(f"password of {role}") for role in roles()}
 
 
 def at(server_url: str, database: str) -> str:

@@ -20,6 +20,7 @@ from devstack.children import Program
 from devstack.errors import PortTaken, StartFailed
 from devstack.folders import Keepsakes, make_folder, write_json
 from devstack.mail import MailServer, Received, mail_server
+from devstack.migrating import bring_up_to_date
 from devstack.ports import LOOPBACK, free_port, is_free, owner_of
 from devstack.programs import Replica, Surroundings
 from devstack.register import Register
@@ -235,24 +236,10 @@ class Stack:
                 server = await postgres.prepare(self.data_dir / "postgres", logs=self.logs, say=self._report.say)
                 await self._supervisor.start(self._overridden(server.program))
                 server_url, name = server.admin_url, databases.DATABASE
-        passwords = {role: self._kept.secret(f"password of {role}") for role in databases.roles()}
+        passwords = databases.passwords(self._kept)
         self._database = await databases.create(server_url, passwords=passwords, name=name)
         self.database_url = self._database.admin_url
-        await self._migrate(self._database)
-
-    async def _migrate(self, database: databases.Database) -> None:
-        done = await databases.migrated(database)
-        digests = {name: databases.digest_of(repository.migrations(name)) for name in databases.SERVICES_WITH_TABLES}
-        waiting = [name for name, digest in digests.items() if done.get(name) != digest]
-        if not waiting:
-            return
-
-        async def migrate(service: str) -> None:
-            await programs.migrate(service, database, log=self.logs / f"{service}-migrate.log")
-            await databases.note_migrated(database, service, digests[service])
-
-        with timed(self._report, f"migrations of {', '.join(waiting)}"):
-            await side_by_side(*(migrate(service) for service in waiting))
+        await bring_up_to_date(self._database, logs=self.logs, report=self._report)
 
     async def _start_model(self) -> None:
         if not self._uses_local_model:

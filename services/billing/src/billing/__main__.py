@@ -11,7 +11,7 @@ from billing.errors import BillingError
 from billing.settings import Settings
 from billing.signing import read_key
 from billing.store import SchemaNotReady
-from chassis import migrations, process
+from chassis import process
 from chassis.bus import BusError
 from chassis.database import StoreAway
 from chassis.watched import ConfigInvalid, load
@@ -31,6 +31,8 @@ def serve() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the schema up to date; BILLING_DATABASE_URL must name the owner role."""
+    from chassis import migrations
+
     migrations.migrate("billing", Settings().database_url.get_secret_value())
 
 

@@ -11,7 +11,7 @@ from billing.reconcile import Minutely, known_keys
 from billing.relay import Relay
 from billing.settings import Settings
 from billing.store import Store
-from chassis import bus, faststream, migrations, process
+from chassis import bus, faststream, process, schema
 from chassis.connections import require_connections
 from chassis.database import create_engine
 from chassis.health import Check, health_server
@@ -111,10 +111,10 @@ def _checks(store: Store, connection: bus.Bus) -> Mapping[str, Check]:
     async def nats() -> bool:
         return connection.is_connected
 
-    async def schema() -> bool:
-        return await migrations.is_current(store.engine, SERVICE)
+    async def current() -> bool:
+        return await schema.is_current(store.engine, SERVICE)
 
-    return {"nats": nats, "database": store.is_there, "schema": schema}
+    return {"nats": nats, "database": store.is_there, "schema": current}
 
 
 @asynccontextmanager

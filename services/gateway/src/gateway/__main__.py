@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from chassis import migrations, process
+from chassis import process
 from chassis.watched import load
 from contracts.plans import PlanCatalogue
 from gateway import commands, openapi, terminal
@@ -33,6 +33,8 @@ def serve() -> None:
 @cli.command()
 def migrate() -> None:
     """Bring the schema to this release's revision. Takes the owner role in GATEWAY_DATABASE_URL."""
+    from chassis import migrations
+
     settings = terminal.read_settings(DatabaseSettings)
     with terminal.failures_told():
         migrations.migrate(SERVICE, settings.database_url.get_secret_value())

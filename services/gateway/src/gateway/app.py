@@ -12,7 +12,7 @@ from chassis.bus import Bus
 from chassis.connections import require_connections
 from chassis.database import create_engine
 from chassis.health import Check, health_server
-from chassis.migrations import is_current
+from chassis.schema import is_current
 from chassis.serving import serving
 from chassis.watched import Watched
 from contracts.gateway import TOKEN_REVOKED, TokenRevoked

@@ -5,7 +5,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from chassis import migrations, process
+from chassis import process
 from chassis.bus import BusError
 from chassis.watched import ConfigInvalid, load
 from contracts.plans import PlanCatalogue
@@ -25,6 +25,8 @@ def serve() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the schema up to date; QUOTA_DATABASE_URL must name the owner role."""
+    from chassis import migrations
+
     migrations.migrate(SERVICE, Settings().database_url.get_secret_value())
 
 

@@ -67,6 +67,10 @@ async def test_no_password_is_right_for_who_has_none() -> None:
     assert not await hashes.verify("not a hash at all", "four words nobody guesses")
 
 
+def test_it_takes_the_work_of_a_password_of_today_to_find_that_there_is_none() -> None:
+    assert not Passwords().is_outdated(passwords._NOBODYS)
+
+
 async def test_a_hash_is_argon2id_with_the_parameters_of_the_rfc() -> None:
     stored = await Passwords().hash("four words nobody guesses")
     assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$")

@@ -5,10 +5,9 @@ from contextlib import asynccontextmanager
 
 from billing.payments.port import Order, PaymentPort
 from billing.payments.staff import StaffApproves
-from billing.payments.stripe_checkout import StripeCheckout, StripeSettings
 from billing.settings import Settings
 
-__all__ = ["Order", "PaymentPort", "StaffApproves", "StripeCheckout", "StripeSettings", "opened_payments"]
+__all__ = ["Order", "PaymentPort", "StaffApproves", "opened_payments"]
 
 
 @asynccontextmanager
@@ -18,6 +17,9 @@ async def opened_payments(settings: Settings) -> AsyncIterator[PaymentPort]:
     if key is None or secret is None or prices is None:
         yield StaffApproves()
         return
+    # Its library is a tenth of what the start of billing costs, and most installations have no use for it.
+    from billing.payments.stripe_checkout import StripeCheckout, StripeSettings
+
     stripe = StripeCheckout(
         StripeSettings(
             secret_key=key.get_secret_value(),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis import migrations
+from chassis import schema
 from quota.domain import Folded, Settlement
 from quota.store.settlements import fold_settlements
 
@@ -16,7 +16,7 @@ class Store:
         self._engine = engine
 
     async def is_current(self) -> bool:
-        return await migrations.is_current(self._engine, "quota")
+        return await schema.is_current(self._engine, "quota")
 
     async def settle(self, settlements: Sequence[Settlement], *, folded_through: int = 0) -> Folded:
         """Fold a batch, in one transaction; what is folded already changes nothing."""

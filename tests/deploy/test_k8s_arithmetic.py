@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, str, Break, Assertion, str]] = {
         "gateway",
         lambda found: found["spec"].update(maxReplicaCount=40),
         arithmetic.connections,
-        "gateway has 200 connections of 81 x 8",
+        "gateway has 208 connections of 81 x 8 + 8",
     ),
     "a role without a limit of connections": (
         "Cluster",
@@ -52,7 +52,7 @@ CASES: dict[str, tuple[str, str, Break, Assertion, str]] = {
         "postgres",
         lambda found: found["spec"]["postgresql"]["parameters"].update(max_connections="200"),
         arithmetic.connections,
-        "200 connections; 306 + 24 are given out",
+        "200 connections; 330 + 20 are given out",
     ),
     "a volume that is full before the store is": (
         "StatefulSet",

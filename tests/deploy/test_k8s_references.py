@@ -84,6 +84,13 @@ CASES: dict[str, tuple[str, str, Break, Assertion, str]] = {
         references.of_names,
         "has no port metrics",
     ),
+    "the port of an operator's pods": (
+        "PodMonitor",
+        "postgres",
+        lambda found: found["spec"]["podMetricsEndpoints"][0].update(port="exporter"),
+        references.of_names,
+        "Cluster/postgres has no port exporter",
+    ),
     "the Service of a StatefulSet": (
         "StatefulSet",
         "nats",

@@ -21,9 +21,10 @@ CONNECTIONS = {
     "quota": quota.app.CONNECTIONS,
     "billing": billing.app.CONNECTIONS,
 }
-# Two Jobs of two connections at once; what Postgres keeps for staff, replication and its operator.
+# Commands of staff; two Jobs of two connections at once; what Postgres keeps for replication and its operator.
+STAFF_CONNECTIONS = 8
 OWNER_CONNECTIONS = 4
-OTHER_CONNECTIONS = 24
+OTHER_CONNECTIONS = 20
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -62,8 +63,11 @@ def connections(rendered: Rendered) -> Iterator[str]:
         limits = {role["name"]: role.get("connectionLimit", -1) for role in cluster["spec"]["managed"]["roles"]}
         for service, each in CONNECTIONS.items():
             most = processes_at_most(rendered, service)
-            if limits.get(service, -1) < each * most:
-                yield f"{title(cluster)}: {service} has {limits.get(service)} connections of {most} x {each}"
+            if limits.get(service, -1) < each * most + STAFF_CONNECTIONS:
+                yield (
+                    f"{title(cluster)}: {service} has {limits.get(service)} connections"
+                    f" of {most} x {each} + {STAFF_CONNECTIONS}"
+                )
         if any(limits.get(f"{service}_owner", -1) < OWNER_CONNECTIONS for service in CONNECTIONS):
             yield f"{title(cluster)}: an owner has fewer than {OWNER_CONNECTIONS} connections"
         there = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])

@@ -35,7 +35,12 @@ def all_labels(rendered: Rendered) -> Iterator[dict[str, str]]:
     for workload in rendered.of(*WORKLOADS):
         yield labels(workload)
     for cluster in rendered.of("Cluster"):
-        yield dict(cluster["spec"].get("inheritedMetadata", {}).get("labels", {}))
+        yield inherited(cluster)
+
+
+def inherited(cluster: Document) -> dict[str, str]:
+    """The labels that the operator of Postgres gives the pods of a cluster."""
+    return dict(cluster["spec"].get("inheritedMetadata", {}).get("labels", {}))
 
 
 def selects(selector: Mapping[str, Any], found: Mapping[str, str]) -> bool:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.deploy.k8s.pods import WORKLOADS, all_labels, containers, labels, pod, selects
+from tests.deploy.k8s.pods import WORKLOADS, all_labels, containers, inherited, labels, pod, selects
 from tests.deploy.k8s.rendering import Document, Rendered, name_of, title
 
 # Made by somebody else, with these keys: the operator of Postgres, and whoever has the public host name.
 _GIVEN: dict[str, set[str]] = {"public-tls": {"tls.crt", "tls.key"}}
+# CloudNativePG, "Monitoring": the exporter is in the pods of the instances.
+_PORTS_OF_CLUSTERS = {"postgresql", "metrics", "status"}
 _BY_CLUSTER = {"ca": {"ca.crt", "ca.key"}, "server": {"tls.crt", "tls.key"}}
 
 
@@ -113,24 +115,27 @@ def of_selectors(rendered: Rendered) -> Iterator[str]:
 def of_names(rendered: Rendered) -> Iterator[str]:
     """Monitors find pods with the ports that they ask, and StatefulSets the Service that names their pods."""
     workloads = list(rendered.of(*WORKLOADS))
+    pods = [(title(found), labels(found), _port_names(found)) for found in workloads]
+    pods += [(title(found), inherited(found), _PORTS_OF_CLUSTERS) for found in rendered.of("Cluster")]
     for monitor in rendered.of("PodMonitor"):
-        yield from _of_monitor(monitor, workloads)
+        yield from _of_monitor(monitor, pods)
     for stateful in rendered.of("StatefulSet"):
         if rendered.find("Service", stateful["spec"]["serviceName"]) is None:
             yield f"{title(stateful)}: there is no Service {stateful['spec']['serviceName']}"
 
 
-def _of_monitor(monitor: Document, workloads: list[Document]) -> Iterator[str]:
-    selected = [found for found in workloads if selects(monitor["spec"]["selector"], labels(found))]
+def _of_monitor(monitor: Document, pods: list[tuple[str, dict[str, str], set[str]]]) -> Iterator[str]:
+    """`pods`: whose they are, their labels, the names of their ports."""
     wanted = monitor["spec"]["selector"]
+    selected = [found for found in pods if selects(wanted, found[1])]
     names = {name for rule in wanted.get("matchExpressions", []) for name in rule["values"]}
-    missing = names - {labels(found).get("app.kubernetes.io/name", "") for found in selected}
+    missing = names - {of_pod.get("app.kubernetes.io/name", "") for _, of_pod, _ in selected}
     if not selected or missing:
         yield f"{title(monitor)}: selects nothing of {', '.join(sorted(missing)) or 'what there is'}"
     for endpoint in monitor["spec"]["podMetricsEndpoints"]:
-        for workload in selected:
-            if endpoint["port"] not in _port_names(workload):
-                yield f"{title(monitor)}: {title(workload)} has no port {endpoint['port']}"
+        for whose, _, ports in selected:
+            if endpoint["port"] not in ports:
+                yield f"{title(monitor)}: {whose} has no port {endpoint['port']}"
 
 
 def _port_names(workload: Document) -> set[str]:

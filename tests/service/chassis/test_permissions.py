@@ -24,6 +24,7 @@ from contracts.registry import EVENTS, RPCS, SIGNALS
 from contracts.streams import BUCKETS, DURABLES, STREAMS
 from devstack import nats as servers
 from devstack.nats import NatsAccess
+from devstack.probes import until
 from devstack.pytest_plugin import short_folder
 from devstack.supervisor import Supervisor
 
@@ -211,6 +212,23 @@ async def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(acce
             access.of("quota"), name="test", instance="test", ca_file=stranger.ca_file, wait_seconds=1.0
         ):
             pass
+
+
+async def test_until_when_the_certificate_of_a_server_is_good_is_measured(
+    access: NatsAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[float] = []
+    monkeypatch.setattr(connection_module._expiry, "set", measured.append)
+    async with bus.connect(access.of("quota"), name="quota", instance="test", ca_file=access.ca_file) as connection:
+        assert len(measured) == 1
+        connection.client._transport._bare_io_writer.transport.abort()
+
+        async def is_measured_again() -> bool:
+            return len(measured) == 2
+
+        assert await until(is_measured_again, within_seconds=20)
+    for moment in measured:
+        assert 29 < (moment - time.time()) / 86_400 <= 30
 
 
 async def test_an_authority_that_cannot_be_read_is_named(access: NatsAccess, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ async def quota_here(
     instance: str = "test",
     lease_seconds: float = 60,
     sweep_seconds: float = 5,
-    deadline_seconds: float = 0.9,
+    deadline_seconds: float = 4.5,
 ) -> AsyncIterator[None]:
     """Quota inside the test's process."""
     settings = Settings(

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +70,10 @@ def installation() -> Path:
     raise StartFailed("the Postgres programs are missing: install requirements.lock again")
 
 
-async def prepare(folder: Path, *, logs: Path, say: Say = quiet) -> PostgresServer:
-    """Make the cluster at the first start, clear what a crash left, and say how to run it.
+async def prepare(
+    folder: Path, *, logs: Path, settings: Mapping[str, str] | None = None, say: Say = quiet
+) -> PostgresServer:
+    """Make the cluster at the first start, clear what a crash left, and say how to run it. `settings` win over ours.
 
     `folder` holds password and port; the cluster is in `folder/cluster`, or where a user other than root reaches it.
     """
@@ -86,10 +88,10 @@ async def prepare(folder: Path, *, logs: Path, say: Say = quiet) -> PostgresServ
         await _create_cluster(data, programs, password=password, account=account, log=logs / "postgres.log")
     await _end_leftover(data, say=say)
     admin_url = f"postgresql://{ADMIN}:{password}@{LOOPBACK}:{port}/postgres"
-    settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    chosen = {**_SETTINGS, **(settings or {})}
     program = Program(
         name="postgres",
-        command=(str(programs / "postgres"), "-D", str(data), "-p", str(port), *settings),
+        command=(str(programs / "postgres"), "-D", str(data), "-p", str(port), *_options(chosen)),
         log=logs / "postgres.log",
         ready=accepts(admin_url),
         environment=_ENVIRONMENT,
@@ -105,12 +107,18 @@ async def prepare(folder: Path, *, logs: Path, say: Say = quiet) -> PostgresServ
 
 
 @contextlib.asynccontextmanager
-async def postgres_server(folder: Path, *, say: Say = quiet) -> AsyncIterator[RunningPostgres]:
+async def postgres_server(
+    folder: Path, *, settings: Mapping[str, str] | None = None, say: Say = quiet
+) -> AsyncIterator[RunningPostgres]:
     """A ready server with its data below `folder`; stopped on leaving, data kept."""
-    server = await prepare(folder, logs=folder, say=say)
+    server = await prepare(folder, logs=folder, settings=settings, say=say)
     async with Supervisor(say=say) as supervisor:
         (child,) = await supervisor.start(server.program)
         yield RunningPostgres(server.admin_url, server.data, child)
+
+
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def accepts(url: str) -> Probe:

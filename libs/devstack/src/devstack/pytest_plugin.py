@@ -92,9 +92,12 @@ def data_dir() -> Iterator[Path]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres() -> AsyncIterator[RunningPostgres]:
-    """The worker's server. Tests that halt a server start one of their own with `devstack.postgres.postgres_server`."""
+    """The worker's server. Tests that halt a server start one of their own with `devstack.postgres.postgres_server`.
+
+    Its data goes with the session, so it waits for no disk: other tests keep that busy for seconds.
+    """
     with short_folder() as folder:
-        async with postgres_server(folder / "postgres") as server:
+        async with postgres_server(folder / "postgres", settings={"fsync": "off"}) as server:
             yield server
 
 

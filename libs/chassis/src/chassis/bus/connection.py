@@ -35,6 +35,11 @@ _VIOLATION = "permissions violation"
 _violations = telemetry.meter.create_counter(
     "smartroute.nats.permission_violations", description="What the NATS server refused this process"
 )
+_expiry = telemetry.meter.create_gauge(
+    "smartroute.nats.certificate_expiry",
+    unit="s",
+    description="Until when the certificate is good that the NATS server has shown, as Unix time",
+)
 
 
 class Bus:
@@ -177,6 +182,8 @@ class _Watch:
 
     async def on_reconnected(self) -> None:
         self._said = None
+        if self.bus is not None:
+            tell_expiry(self.bus.client)
         log.info("NATS connection is back")
 
 
@@ -198,6 +205,14 @@ def trust_in(ca_file: Path | None) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as exc:  # what is no certificate is an OSError, too
         raise BusError(f"the NATS authority {ca_file} cannot be used: {exc}") from exc
+
+
+def tell_expiry(client: Client) -> None:
+    """Measure until when the server's certificate is good, if there is one: after that nobody connects any more."""
+    writer = getattr(client._transport, "_io_writer", None)
+    shown = writer.get_extra_info("peercert") if writer is not None else None
+    if shown:
+        _expiry.set(ssl.cert_time_to_seconds(shown["notAfter"]))
 
 
 @asynccontextmanager
@@ -232,6 +247,7 @@ async def connect(
         )
     except TimeoutError as exc:
         raise BusError(f"NATS did not answer within {wait_seconds:g} s") from exc
+    tell_expiry(client)
     bus = watch.bus = Bus(client, instance=instance)
     await bus.open_inbox()
     try:

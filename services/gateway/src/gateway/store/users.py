@@ -11,8 +11,8 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from chassis.database import transaction
-from gateway.store.mail_links import is_good
-from gateway.tables import Account, MailLink, Session, Token, User
+from gateway.store.mail_links import remove_all, use_up
+from gateway.tables import Account, Session, Token, User
 
 
 class UserExists(Exception):
@@ -67,16 +67,16 @@ class UserStore:
         """
         try:
             async with transaction(self._engine) as session:
-                email, password_hash = await _use_up(session, digest)
-                if email is None:
+                link = await use_up(session, digest, "sign_up")
+                if link is None:
                     return None
                 now = datetime.now(UTC)
-                account = Account(account_id=account_id, name=email, opened_at=now)
+                account = Account(account_id=account_id, name=link.email, opened_at=now)
                 user = User(
                     user_id=user_id,
                     account_id=account_id,
-                    email=email,
-                    password_hash=password_hash,
+                    email=link.email,
+                    password_hash=link.password_hash,
                     password_changed_at=now,
                     created_at=now,
                 )
@@ -91,14 +91,12 @@ class UserStore:
         good any more.
         """
         async with transaction(self._engine) as session:
-            used = delete(MailLink).where(is_good(digest, "reset")).returning(col(MailLink.email))
-            email = (await session.exec(used)).scalar_one_or_none()
-            if email is None:
+            link = await use_up(session, digest, "reset")
+            if link is None:
                 return None
-            await session.exec(delete(MailLink).where(col(MailLink.email) == email, col(MailLink.purpose) == "reset"))
             changed = (
                 update(User)
-                .where(col(User.email) == email)
+                .where(col(User.email) == link.email)
                 .values(password_hash=password_hash, password_changed_at=func.now())
                 .returning(col(User.user_id))
             )
@@ -112,13 +110,14 @@ class UserStore:
     async def change_password(self, user_id: UUID, *, password_hash: str, session_id: UUID) -> list[Token]:
         """A new password, chosen in a session that goes on while all others end, with their tokens; which ones."""
         async with transaction(self._engine) as session:
+            email = (await session.exec(select(User.email).where(col(User.user_id) == user_id))).one()
+            # First, as who resets it does: each would wait for the other.
+            await remove_all(session, email, "reset")
             await session.exec(
                 update(User)
                 .where(col(User.user_id) == user_id)
                 .values(password_hash=password_hash, password_changed_at=func.now())
             )
-            email = (await session.exec(select(User.email).where(col(User.user_id) == user_id))).one()
-            await session.exec(delete(MailLink).where(col(MailLink.email) == email, col(MailLink.purpose) == "reset"))
             others = (col(Session.user_id) == user_id, col(Session.session_id) != session_id)
             return (await _end_sessions(session, *others))[1]
 
@@ -170,19 +169,6 @@ class UserStore:
             await session.exec(
                 update(User).where(col(User.user_id) == user_id).values(preferred_token_id=own.scalar_subquery())
             )
-
-
-async def _use_up(session: AsyncSession, digest: bytes) -> tuple[str, str | None] | tuple[None, None]:
-    """The e-mail and the password's hash of a sign-up link, which is gone then like all others of that e-mail."""
-    used = (
-        delete(MailLink).where(is_good(digest, "sign_up")).returning(col(MailLink.email), col(MailLink.password_hash))
-    )
-    found = (await session.exec(used)).one_or_none()
-    if found is None:
-        return None, None
-    email, password_hash = found
-    await session.exec(delete(MailLink).where(col(MailLink.email) == email, col(MailLink.purpose) == "sign_up"))
-    return email, password_hash
 
 
 async def _open(session: AsyncSession, account: Account, user: User) -> Account:

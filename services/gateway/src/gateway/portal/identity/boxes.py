@@ -40,6 +40,8 @@ class Box:
         """What was put in; None for what is not a box of this purpose, or whose time is over."""
         try:
             raw = base64.b64decode(text or "", altchars=b"-_", validate=True)
+            if base64.urlsafe_b64encode(raw).decode() != text:
+                return None  # bits that decoding drops: another text of the same box
             content = json.loads(self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], None))
         except (binascii.Error, InvalidTag, ValueError):
             return None

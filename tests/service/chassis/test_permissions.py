@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -221,7 +222,8 @@ async def test_until_when_the_certificate_of_a_server_is_good_is_measured(
     monkeypatch.setattr(connection_module._expiry, "set", measured.append)
     async with bus.connect(access.of("quota"), name="quota", instance="test", ca_file=access.ca_file) as connection:
         assert len(measured) == 1
-        connection.client._transport._bare_io_writer.transport.abort()
+        transport: Any = connection.client._transport
+        transport._bare_io_writer.transport.abort()
 
         async def is_measured_again() -> bool:
             return len(measured) == 2

@@ -15,6 +15,7 @@ from devstack.provider import Provider, scripts
 from devstack.pytest_plugin import short_folder
 from devstack.settings import Choices
 from devstack.stack import Stack
+from tests import patience
 from tests.browser import visit
 from tests.browser.visit import Visit
 from tests.e2e.product import eventually, profiles
@@ -55,7 +56,7 @@ async def opened_with(
 ) -> AsyncIterator[House]:
     """A house with a scripted provider behind every alias."""
     # When a token was last used is written every minute otherwise.
-    told = {"GATEWAY_TOKEN_USE_INTERVAL_SECONDS": "0.2", **(environment or {})}
+    told = {**patience.ENVIRONMENT, "GATEWAY_TOKEN_USE_INTERVAL_SECONDS": "0.2", **(environment or {})}
     with short_folder() as folder:
         prepare_folder(folder)
         stack = Stack(folder, profiles=profiles({"only": provider}), environment=told, **options)
@@ -68,7 +69,8 @@ async def opened_with_local_model() -> AsyncIterator[House]:
     """A house with the real model of `make up` behind every alias."""
     with short_folder() as folder:
         prepare_folder(folder)
-        async with Stack(folder, choices=Choices(folder, port=free_port())) as stack:
+        choices = Choices(folder, port=free_port())
+        async with Stack(folder, choices=choices, environment=patience.ENVIRONMENT) as stack:
             yield House(stack)
 
 

@@ -19,6 +19,7 @@ from devstack.provider.offers import offers
 from devstack.provider.script import Steps
 from devstack.stack import Stack
 from gateway.portal.documentation.examples import FOLDER, LANGUAGES, read_examples
+from tests import patience
 from tests.browser.tools import NODE, NODE_MODULES
 from tests.e2e.product import eventually, get, new_account, profiles
 
@@ -119,7 +120,7 @@ def model() -> Script:
 async def stack(module_data_dir: Path) -> AsyncIterator[Stack]:
     async with (
         Provider(default=model()) as provider,
-        Stack(module_data_dir, profiles=profiles({"only": provider})) as running,
+        Stack(module_data_dir, profiles=profiles({"only": provider}), environment=patience.ENVIRONMENT) as running,
     ):
         yield running
 

@@ -14,6 +14,7 @@ import yaml
 from devstack.provider import Provider, scripts
 from devstack.repository import PLANS
 from devstack.stack import Stack
+from tests import patience
 from tests.e2e.product import Answer, chat, get, ledger, new_account, profiles
 
 CALLERS = 64
@@ -35,7 +36,13 @@ async def stack(provider: Provider, module_data_dir: Path) -> AsyncIterator[Stac
     path = module_data_dir / "plans.yaml"
     path.write_text(yaml.safe_dump(plans))
     replicas = {"gateway": 2, "quota": 3}
-    async with Stack(module_data_dir, profiles=profiles({"only": provider}), plans=path, replicas=replicas) as running:
+    async with Stack(
+        module_data_dir,
+        profiles=profiles({"only": provider}),
+        plans=path,
+        replicas=replicas,
+        environment=patience.ENVIRONMENT,
+    ) as running:
         yield running
 
 

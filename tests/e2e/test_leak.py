@@ -10,6 +10,7 @@ import pytest_asyncio
 from devstack.provider import Answer as Said
 from devstack.provider import Provider, Script, ToolCall, faults, scripts
 from devstack.stack import Stack
+from tests import patience
 from tests.e2e.product import Answer, chat, profiles
 
 BRAND = "Zephyrine"
@@ -45,7 +46,9 @@ async def provider() -> AsyncIterator[Provider]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(provider: Provider, module_data_dir: Path) -> AsyncIterator[Stack]:
-    async with Stack(module_data_dir, profiles=profiles({"only": provider})) as running:
+    async with Stack(
+        module_data_dir, profiles=profiles({"only": provider}), environment=patience.ENVIRONMENT
+    ) as running:
         yield running
 
 

@@ -20,6 +20,7 @@ from devstack.probes import until
 from devstack.provider import Exchange, Provider, Script, ToolCall, faults, scripts
 from devstack.repository import PLANS
 from devstack.stack import Stack
+from tests import patience
 from tests.e2e.product import HELLO, Answer, chat, eventually, get, ledger, new_account, profiles
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -243,7 +244,12 @@ async def stack(provider: Provider, module_data_dir: Path) -> AsyncIterator[Stac
         profiles=profiles({"only": provider}, **SHORT),
         plans=module_data_dir / "plans.yaml",
         replicas={"gateway": 2},
-        environment={"QUOTA_LEASE_SECONDS": "2", "QUOTA_SWEEP_SECONDS": "0.5", "GATEWAY_GRACE_SECONDS": "1"},
+        environment={
+            **patience.ENVIRONMENT,
+            "QUOTA_LEASE_SECONDS": "2",
+            "QUOTA_SWEEP_SECONDS": "0.5",
+            "GATEWAY_GRACE_SECONDS": "1",
+        },
     ) as running:
         yield running
 

@@ -10,6 +10,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from devstack.provider import Provider, ToolCall, scripts
 from devstack.stack import Stack
+from tests import patience
 from tests.e2e.product import ALIASES, chat, get, profiles
 
 OTHER_BASE_PATH = "/api/smart-routing-ai-model/v1"
@@ -27,7 +28,9 @@ async def provider() -> AsyncIterator[Provider]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(provider: Provider, module_data_dir: Path) -> AsyncIterator[Stack]:
-    async with Stack(module_data_dir, profiles=profiles({"only": provider})) as running:
+    async with Stack(
+        module_data_dir, profiles=profiles({"only": provider}), environment=patience.ENVIRONMENT
+    ) as running:
         yield running
 
 

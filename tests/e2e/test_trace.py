@@ -13,6 +13,7 @@ import pytest_asyncio
 from devstack.otlp import OtlpReceiver
 from devstack.provider import Provider, scripts
 from devstack.stack import Stack
+from tests import patience
 from tests.e2e.product import ALIASES, chat, command, get, ledger, new_account
 
 PROMPT_CANARY = f"canary-prompt-{uuid4().hex}"
@@ -83,7 +84,7 @@ async def stack(provider: Provider, receiver: OtlpReceiver, module_data_dir: Pat
         "targets": {"first": {**target, "model": "first-model"}, "second": {**target, "model": "second-model"}},
         "profiles": {alias: {"targets": ["first", "second"]} for alias in ALIASES},
     }
-    environment = {**receiver.environment, "CANARY_UPSTREAM_KEY": KEY_CANARY}
+    environment = {**patience.ENVIRONMENT, **receiver.environment, "CANARY_UPSTREAM_KEY": KEY_CANARY}
     async with Stack(module_data_dir, profiles=document, environment=environment) as running:
         yield running
 

@@ -15,6 +15,7 @@ import yaml
 from devstack.provider import Plan, Provider, agent, faults, scripts
 from devstack.repository import PLANS
 from devstack.stack import Stack
+from tests import patience
 from tests.e2e.product import command, eventually, get, ledger, new_account, profiles
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -102,6 +103,7 @@ async def stack(provider: Provider, module_data_dir: Path) -> AsyncIterator[Stac
         profiles=profiles({"only": provider}),
         plans=module_data_dir / "plans.yaml",
         replicas={"gateway": 2, "quota": 2},
+        environment=patience.ENVIRONMENT,
     ) as running:
         yield running
 

@@ -115,8 +115,8 @@ async def test_in_a_private_folder_of_root_the_data_lies_outside_and_no_permissi
         remove_outside(private / "postgres/cluster")
 
 
-async def test_real_durability_settings_are_in_force(postgres: RunningPostgres) -> None:
-    async with await psycopg.AsyncConnection.connect(postgres.admin_url) as connection:
+async def test_real_durability_settings_are_in_force(own_postgres: RunningPostgres) -> None:
+    async with await psycopg.AsyncConnection.connect(own_postgres.admin_url) as connection:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             assert await (await connection.execute(f"SHOW {name}")).fetchone() == ("on",)
 

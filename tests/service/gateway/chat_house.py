@@ -37,13 +37,9 @@ from quota import app as quota_app
 from quota.settings import Settings as QuotaSettings
 from router import app as router_app
 from router.settings import Settings as RouterSettings
+from tests import patience
 
 SIGNING_KEY = "a-signing-key-that-is-long-enough-for-a-test"
-PATIENT_GATEWAY = {
-    f"{asked}_timeout_seconds": 10.0
-    for asked in ("token_lookup", "reserve", "choose", "settle", "usage", "receipt", "responses", "idempotency")
-}
-PATIENT_QUOTA = {"reserve_deadline_seconds": 4.5}
 QUESTION: dict[str, Any] = {"model": "smart-route", "messages": [{"role": "user", "content": "Hello?"}]}
 
 
@@ -241,7 +237,7 @@ async def house(
         signing_key=SIGNING_KEY,
         data_dir=settings.pop("data_dir", folder / "gateway"),
         grace_seconds=settings.pop("grace_seconds", 1.0),
-        **{**PATIENT_GATEWAY, **settings},
+        **{**patience.GATEWAY, **settings},
     )
     running = {
         "quota": quota_app.answering(
@@ -250,7 +246,7 @@ async def house(
                 nats_url=nats_url,
                 plans_file=plans,
                 health_port=0,
-                **{**PATIENT_QUOTA, **(quota or {})},
+                **{**patience.QUOTA, **(quota or {})},
             )
         ),
         "router": router_app.answering(

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from gateway.journal import SUFFIX, Record, read
+from tests import patience
 from tests.service.gateway.chat_house import Answer, House
 from tests.service.gateway.gateway_process import Gateway, Process
 
@@ -15,7 +16,7 @@ from tests.service.gateway.gateway_process import Gateway, Process
 @asynccontextmanager
 async def serving(home: House, data_dir: Path, **more: str) -> AsyncIterator[Process]:
     """`python -m gateway serve`, ready; `home` asks it. Killed on the way out."""
-    gateway = Gateway(home.database, home.nats_url, {"GATEWAY_DATA_DIR": str(data_dir), **more})
+    gateway = Gateway(home.database, home.nats_url, {"GATEWAY_DATA_DIR": str(data_dir), **patience.ENVIRONMENT, **more})
     async with gateway.running() as process:
         home.base_url = f"{process.origin}/v1"
         yield process

@@ -21,6 +21,7 @@ from devstack.probes import http_ready
 from devstack.repository import PLANS
 from quota.app import answering
 from quota.settings import Settings
+from tests import patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ async def quota_here(
     instance: str = "test",
     lease_seconds: float = 60,
     sweep_seconds: float = 5,
-    deadline_seconds: float = 4.5,
+    deadline_seconds: float = patience.QUOTA["reserve_deadline_seconds"],
 ) -> AsyncIterator[None]:
     """Quota inside the test's process."""
     settings = Settings(

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
@@ -77,6 +75,10 @@ def start(service: str, *, instance: str, version: str) -> Telemetry:
         traces = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
     readers: list[MetricReader] = [ExemplarReader()]
     if is_exported:
+        # A tenth of what a start costs, for nothing where nobody collects.
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
         # Small batches, often: encoding holds the interpreter's lock, 60 µs a span, and requests wait for it.
         delay_ms = float(os.environ.get("OTEL_BSP_SCHEDULE_DELAY", EXPORT_DELAY_MS))
         traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=delay_ms))

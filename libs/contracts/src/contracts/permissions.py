@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from contracts.asyncapi import SERVICES, owner
 from contracts.decisions import TAKE_OVER
+from contracts.inboxes import inbox_prefix
 from contracts.registry import EVENTS, RPCS, SIGNALS
 from contracts.streams import BUCKETS, DEAD_LETTERS, DURABLES, STREAMS, Bucket, Durable, dead_letter_subject
 
@@ -26,11 +27,6 @@ class User:
     may: str
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
-
-
-def inbox_prefix(user: str) -> str:
-    """Where the replies to a user come; without a user, where NATS itself has them."""
-    return f"_INBOX_{user}" if user else "_INBOX"
 
 
 def users() -> tuple[User, ...]:

@@ -23,7 +23,7 @@ from nats.errors import Error as NatsError
 
 from chassis import telemetry
 from chassis.bus.errors import BusError, PeerUnavailable
-from contracts.permissions import inbox_prefix
+from contracts.inboxes import inbox_prefix
 
 log = logging.getLogger(__name__)
 

